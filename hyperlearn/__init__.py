@@ -1,0 +1,40 @@
+"""Continual learning with hypernetworks: the library that the book is written with."""
+
+from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, widgets
+from .errors import DataError, InputError
+from .hypernets import ChunkedHypernet, EmbeddingHypernet, Hypernetwork, LSTMHypernet
+from .params import ParamLayout, Params, compression_ratio, count
+from .recipes import run, run_scenarios
+from .regularizers import OutputRegularizer, lookahead
+from .results import Result
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ChunkedHypernet",
+    "DataError",
+    "EmbeddingHypernet",
+    "Hypernetwork",
+    "InputError",
+    "LSTMHypernet",
+    "OutputRegularizer",
+    "ParamLayout",
+    "Params",
+    "Result",
+    "benchmarks",
+    "compression_ratio",
+    "count",
+    "data",
+    "evaluation",
+    "inference",
+    "lookahead",
+    "methods",
+    "nets",
+    "params",
+    "plots",
+    "recipes",
+    "results",
+    "run",
+    "run_scenarios",
+    "widgets",
+]

@@ -1,0 +1,223 @@
+"""Sequences of tasks that a learner meets one after the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .data import Examples, Source, digits, mnist
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a benchmark.
+
+    Args:
+        train: what the learner sees.
+        validation: held out from the training images to choose hyperparameters on; empty unless asked for.
+        test: what the evaluator sees, and nobody else.
+        classes: names of the task's classes; label ``i`` within the task means ``classes[i]``.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Tasks of the same image shape and the same number of classes, in the order in which they are learnt.
+
+    Raises `InputError` where the tasks differ in shape or number of classes, or where a label lies outside them.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise InputError(f"{self.name}: a benchmark needs at least one task")
+        for number, task in enumerate(self.tasks):
+            if len(task.classes) != self.classes_per_task:
+                raise InputError(
+                    f"{self.name}: task {number} has {len(task.classes)} classes, task 0 has "
+                    f"{self.classes_per_task}; all tasks need the same number"
+                )
+            for part, examples in (("training", task.train), ("test", task.test)):
+                _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, for example (28, 28)."""
+        return tuple(self.tasks[0].train.images.shape[1:])
+
+    @property
+    def classes_per_task(self) -> int:
+        """The number of classes that each task tells apart."""
+        return len(self.tasks[0].classes)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+
+def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> None:
+    if len(examples) == 0:
+        raise InputError(f"{where}: there are none")
+    if tuple(examples.images.shape[1:]) != benchmark.image_shape:
+        raise InputError(
+            f"{where}: shape {tuple(examples.images.shape[1:])}, expected {benchmark.image_shape} as in task 0"
+        )
+    if examples.images.is_floating_point() and not bool(examples.images.isfinite().all()):
+        raise InputError(f"{where}: NaN or infinite values")
+    low, high = int(examples.labels.min()), int(examples.labels.max())
+    if low < 0 or high >= benchmark.classes_per_task:
+        raise InputError(
+            f"{where}: labels from {low} to {high}, but the task has classes 0 to {benchmark.classes_per_task - 1}"
+        )
+
+
+def split(name: str, source: Source, classes_per_task: int = 2, validation: float = 0.0) -> Benchmark:
+    """Cut a data set into tasks of consecutive classes: (0, 1), (2, 3), ...
+
+    Args:
+        name: the benchmark's name.
+        source: the whole data set.
+        classes_per_task: how many classes each task has; must divide the number of classes.
+        validation: the fraction of each task's training images to hold out, in [0, 1).
+    """
+    classes = int(source.train_labels.max()) + 1
+    if classes_per_task < 1 or classes % classes_per_task:
+        raise InputError(f"{name}: {classes} classes cannot be cut into tasks of {classes_per_task}")
+    tasks = []
+    for number, first in enumerate(range(0, classes, classes_per_task)):
+
+        def part(images: Tensor, labels: Tensor, first: int = first, number: int = number) -> Examples:
+            mine = (labels >= first) & (labels < first + classes_per_task)
+            return _examples(images[mine], labels[mine] - first, number)
+
+        train = part(source.train_images, source.train_labels)
+        tasks.append(
+            Task(
+                *_hold_out(train, validation),
+                part(source.test_images, source.test_labels),
+                tuple(str(label) for label in range(first, first + classes_per_task)),
+            )
+        )
+    return Benchmark(name, tuple(tasks))
+
+
+def permuted(
+    name: str, source: Source, tasks: int = 10, padding: int = 2, validation: float = 0.0, seed: int = 0
+) -> Benchmark:
+    """The same classes in every task, each task with its own fixed permutation of the pixels.
+
+    The first task is not permuted (von Oswald et al. 2020). Images are padded with zeros on all sides before.
+
+    Args:
+        name: the benchmark's name.
+        source: the whole data set, gray images ``[n, h, w]``.
+        tasks: how many permutations.
+        padding: zeros to add on each side (Permuted MNIST: 2, so 32 x 32).
+        validation: the fraction of training images to hold out, in [0, 1).
+        seed: of the permutations; they belong to the benchmark and not to a run.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    train_images, test_images = (
+        functional.pad(images, (padding,) * 4) for images in (source.train_images, source.test_images)
+    )
+    shape = train_images.shape[1:]
+    pixels = shape.numel()
+    made = []
+    for number in range(tasks):
+        order = torch.randperm(pixels, generator=generator) if number else torch.arange(pixels)
+
+        def shuffle(images: Tensor, order: Tensor = order) -> Tensor:
+            return images.flatten(1)[:, order].unflatten(1, shape)
+
+        train = _examples(shuffle(train_images), source.train_labels, number)
+        test = _examples(shuffle(test_images), source.test_labels, number)
+        classes = tuple(str(label) for label in range(int(source.train_labels.max()) + 1))
+        made.append(Task(*_hold_out(train, validation), test, classes))
+    return Benchmark(name, tuple(made))
+
+
+def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:
+    return Examples(images, labels, torch.full_like(labels, task))
+
+
+def _hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
+    """Cut off a validation part, always the same one, drawn at random because some sources are sorted."""
+    if not 0 <= fraction < 1:
+        raise InputError(f"validation must be a fraction in [0, 1), got {fraction}")
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))
+    held = round(fraction * len(examples))
+
+    def take(indices: Tensor) -> Examples:
+        return Examples(examples.images[indices], examples.labels[indices], examples.tasks[indices])
+
+    return take(order[held:].sort().values), take(order[:held].sort().values)
+
+
+def on_validation(benchmark: Benchmark) -> Benchmark:
+    """The same tasks measured on their validation images: what hyperparameters are chosen on.
+
+    The test images are not part of what this returns, so that no choice can depend on them.
+
+    Raises `InputError` where the benchmark was made without validation images.
+    """
+    if any(len(task.validation) == 0 for task in benchmark.tasks):
+        raise InputError(
+            f"{benchmark.name} has no validation images; make it with validation=0.1, for example"
+        )
+    return replace(benchmark, tasks=tuple(replace(task, test=task.validation) for task in benchmark.tasks))
+
+
+def split_digits(validation: float = 0.0) -> Benchmark:
+    """Five tasks of two digits each, 8 x 8 pixels: needs no file and no network.
+
+    Example:
+        >>> [task.classes for task in split_digits().tasks]
+        [('0', '1'), ('2', '3'), ('4', '5'), ('6', '7'), ('8', '9')]
+    """
+    return split("split-digits", digits(), validation=validation)
+
+
+def permuted_digits(tasks: int = 10, validation: float = 0.0) -> Benchmark:
+    """Ten digits under ``tasks`` permutations of their 8 x 8 pixels: needs no file and no network."""
+    return permuted("permuted-digits", digits(), tasks, padding=0, validation=validation)
+
+
+def split_mnist(validation: float = 0.0) -> Benchmark:
+    """Split MNIST (Zenke et al. 2017): five tasks (0, 1) (2, 3) (4, 5) (6, 7) (8, 9) of 28 x 28 pixels."""
+    return split("split-mnist", mnist(), validation=validation)
+
+
+def split_fashion_mnist(validation: float = 0.0) -> Benchmark:
+    """Split Fashion-MNIST: five tasks of two kinds of clothing each, 28 x 28 pixels."""
+    return split("split-fashion-mnist", mnist("fashion-mnist"), validation=validation)
+
+
+def permuted_mnist(tasks: int = 10, validation: float = 0.0) -> Benchmark:
+    """Permuted MNIST: ten digits under ``tasks`` permutations of 32 x 32 pixels (padded by 2)."""
+    return permuted("permuted-mnist", mnist(), tasks, validation=validation)
+
+
+BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
+    "split-digits": split_digits,
+    "permuted-digits": permuted_digits,
+    "split-mnist": split_mnist,
+    "permuted-mnist": permuted_mnist,
+    "split-fashion-mnist": split_fashion_mnist,
+}
+"""Every benchmark by its name on the command line."""
+
+
+def load(name: str, **options: float) -> Benchmark:
+    """The benchmark called ``name``; raises `InputError` with the names there are."""
+    if name not in BENCHMARKS:
+        raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name](**options)

@@ -1,0 +1,261 @@
+"""The command line: ``hyperlearn benchmarks | methods | run | table | data``."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from . import benchmarks, data, recipes, results, tables
+from .errors import InputError
+from .methods import METHODS, SCENARIOS
+from .results import Result
+from .training import pick_device
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 2 where the input was wrong."""
+    try:
+        options, rest = _parser().parse_known_args(arguments)
+        if rest and options.command is not _run:
+            raise InputError(f"not understood: {' '.join(rest)}")
+        options.rest = rest
+        options.command(options)
+    except InputError as error:
+        print(f"hyperlearn: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hyperlearn: interrupted; the records that were finished are kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hyperlearn", description="Continual learning with hypernetworks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, function: Any, about: str) -> argparse.ArgumentParser:
+        # Prefixes of options are not taken for the option: a hyperparameter may begin like one.
+        made = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        made.set_defaults(command=function)
+        return made
+
+    listing = command("benchmarks", _benchmarks, "List the benchmarks.")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing = command("methods", _methods, "List the methods and their hyperparameters.")
+    listing.add_argument("--json", action="store_true", help="as JSON, with every recipe and its sources")
+
+    run = command("run", _run, "Train a method on a benchmark, print what came out, write a record.")
+    run.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
+    run.add_argument("method", help=", ".join(METHODS))
+    run.add_argument(
+        "--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1"
+    )
+    run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    run.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    run.add_argument(
+        "--checkpoint", type=Path, help="folder of checkpoints; a run that finds its own goes on from it"
+    )
+    run.epilog = (
+        "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
+    )
+
+    table = command("table", _table, "A table of the paper, its figures beside those of the records.")
+    table.add_argument("number", type=_natural, help="1, 2 or 3")
+    table.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    table.add_argument("--json", action="store_true", help="as JSON")
+
+    command("data", _data, "Say where data is looked for, what is there, and how to get the rest.")
+    return parser
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
+    return int(text)
+
+
+def _benchmarks(options: argparse.Namespace) -> None:
+    lines = {name: (make.__doc__ or "").splitlines()[0] for name, make in benchmarks.BENCHMARKS.items()}
+    _listing(lines, options.json)
+
+
+def _methods(options: argparse.Namespace) -> None:
+    if not options.json:
+        _listing(
+            {name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}, as_json=False
+        )
+        return
+    made = {
+        method: {
+            benchmark: {
+                field.name: {
+                    "value": getattr(found.config, field.name),
+                    "source": recipes.SOURCES[found.sources[field.name]],
+                }
+                for field in fields(found.config)
+            }
+            for benchmark in benchmarks.BENCHMARKS
+            for found in [recipes.recipe(method, benchmark)]
+        }
+        for method in METHODS
+    }
+    print(json.dumps(made, indent=1))
+
+
+def _listing(lines: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(lines, indent=1))
+        return
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:{width}}  {line}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    # Everything that can be wrong is looked at before anything is trained.
+    config = recipes.configure(options.method, options.benchmark, **_overrides(options.rest))
+    if options.benchmark not in benchmarks.BENCHMARKS:
+        benchmarks.load(options.benchmark)
+    scenarios = [options.scenario] if options.scenario else list(config.learner_class.serves) or ["cl1"]
+    for scenario in scenarios:
+        if scenario not in SCENARIOS:
+            raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+    pick_device(options.device)
+    results.check_writable(options.results)
+    if options.checkpoint:
+        results.check_writable(options.checkpoint)
+    for scenario in scenarios:
+        results.check_not_taken(
+            options.results, options.benchmark, options.method, scenario, options.seed, asdict(config)
+        )
+    benchmark = benchmarks.load(options.benchmark)
+    with _progress(len(benchmark), config.iterations) as progress:
+        made = recipes.run_scenarios(
+            options.method,
+            benchmark,
+            scenarios,
+            options.seed,
+            device=options.device,
+            checkpoint=options.checkpoint,
+            progress=progress,
+            **_overrides(options.rest),
+        )
+    paths = [results.write(result, options.results) for result in made.values()]
+    _print_results(list(made.values()))
+    for path in paths:
+        print(path)
+
+
+def _overrides(rest: list[str]) -> dict[str, str]:
+    """``--beta 0.1 --chunk-size=5`` as ``{"beta": "0.1", "chunk_size": "5"}``."""
+    made: dict[str, str] = {}
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--"):
+            raise InputError(f"not understood: {word}")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            found = next(words, None)
+            if found is None:
+                raise InputError(f"{word} needs a value")
+            value = found
+        made[name.replace("-", "_")] = value
+    return made
+
+
+@contextmanager
+def _progress(tasks: int, iterations: int) -> Iterator[Any]:
+    """A bar on the terminal; nothing where the output is not one."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        number = bar.add_task(f"task 1 of {tasks}", total=tasks * iterations)
+
+        def progress(task: int, step: int) -> None:
+            bar.update(number, completed=task * iterations + step, description=f"task {task + 1} of {tasks}")
+
+        yield progress
+
+
+def _print_results(made: list[Result]) -> None:
+    first = made[0]
+    shown = Table(
+        title=f"{first.method} on {first.benchmark}, seed {first.seed}: accuracy after the last task, %"
+    )
+    shown.add_column("scenario")
+    for number in range(len(first.accuracy_matrix)):
+        shown.add_column(f"task {number + 1}", justify="right")
+    for heading in ("average", "during", "forgetting", "task found"):
+        shown.add_column(heading, justify="right")
+    for result in made:
+        metrics = result.metrics
+        numbers = [
+            *result.accuracy_matrix[-1],
+            metrics.average_accuracy,
+            metrics.during_accuracy,
+            metrics.forgetting,
+            metrics.task_inference_accuracy,
+        ]
+        shown.add_row(result.scenario, *("-" if x is None else f"{100 * x:.2f}" for x in numbers))
+    _console().print(shown)
+
+
+def _console() -> Console:
+    """Output that is not a terminal gets the whole width of a table instead of 80 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _table(options: argparse.Namespace) -> None:
+    if not options.results.is_dir():
+        raise InputError(f"no results folder {options.results}; name one with --results")
+    cells = tables.table(options.number, results.read_all(options.results))
+    if options.json:
+        print(json.dumps([{**asdict(cell), "verdict": cell.verdict} for cell in cells], indent=1))
+        return
+    shown = Table(title=f"Table {options.number}: average accuracy, %, mean ± std (n)")
+    for heading in ("method", "benchmark", "scenario", "task", "paper", "measured", "verdict"):
+        shown.add_column(heading, justify="right" if heading in ("paper", "measured") else "left")
+    for cell in cells:
+        paper = f"{cell.paper_mean:.2f}" + ("" if cell.paper_std is None else f" ± {cell.paper_std:.2f}")
+        measured = "-" if cell.mean is None else f"{cell.mean:.2f}"
+        if cell.std is not None:
+            measured += f" ± {cell.std:.2f}"
+        if cell.n:
+            measured += f" ({cell.n})"
+        shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, cell.verdict)
+    _console().print(shown)
+
+
+def _data(options: argparse.Namespace) -> None:
+    folder = data.folder()
+    print(f"data folder: {folder} (change it with HYPERLEARN_DATA)")
+    print("digits: ready, they ship inside scikit-learn")
+    for name, kind in data.MNIST_LIKE.items():
+        where = folder / kind / "raw"
+        if data.mnist_present(name):
+            print(f"{name}: ready, in {where}")
+        else:
+            print(
+                f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Networks that write the parameters of other networks."""
+
+from .base import EmbeddingHypernet, Hypernetwork, SharedHead
+from .chunked import ChunkedHypernet
+from .lstm import LSTMHypernet
+
+__all__ = ["ChunkedHypernet", "EmbeddingHypernet", "Hypernetwork", "LSTMHypernet", "SharedHead"]

@@ -1,0 +1,124 @@
+"""What all hypernetworks have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..params import ParamLayout, Params
+
+Tasks = int | Sequence[int] | Tensor
+"""One task or several: an int, a sequence of ints, or an int64 tensor of no or one dimension."""
+
+
+class Hypernetwork(nn.Module, ABC):
+    """A module whose forward returns the parameters of a target network for a task.
+
+    It generates *every* parameter of the target, in the order of ``target.named_parameters()``. The target itself is
+    not kept: only the names and shapes of its parameters are.
+
+    Args:
+        target: any module with parameters.
+        tasks: how many tasks it can tell apart.
+    """
+
+    def __init__(self, target: nn.Module, tasks: int) -> None:
+        super().__init__()
+        if tasks < 1:
+            raise InputError(f"a hypernetwork needs at least one task, got {tasks}")
+        self.layout = ParamLayout.of(target)
+        self.tasks = tasks
+
+    @abstractmethod
+    def flat(self, tasks: Tasks) -> Tensor:
+        """Parameters of several tasks, each as one vector: ``[T, N]``."""
+
+    def forward(self, task: int | Tensor) -> Params:
+        """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``."""
+        return self.layout.unflatten(self.flat(task)[0])
+
+    def index(self, tasks: Tasks) -> Tensor:
+        """``tasks`` as an int64 tensor ``[T]`` on the module's device; raises `InputError` for a task there is not.
+
+        The values of a tensor are not looked at, because that would make the host wait for the device.
+        """
+        device = next(self.parameters()).device
+        if not isinstance(tasks, Tensor):
+            numbers = [tasks] if isinstance(tasks, int) else list(tasks)
+            for number in numbers:
+                if not 0 <= number < self.tasks:
+                    raise InputError(f"no task {number}: the hypernetwork has tasks 0 to {self.tasks - 1}")
+            tasks = torch.tensor(numbers, dtype=torch.int64)
+        return tasks.to(device).reshape(-1)
+
+
+class EmbeddingHypernet(Hypernetwork, ABC):
+    r"""One set of weights for all tasks, which it tells apart by a learnt embedding :math:`e_t` alone.
+
+    A subclass says how embeddings become parameters (`write`). What it writes for a task may then drift while another
+    is learnt, which the regularizers hold against.
+
+    Args:
+        target: any module with parameters.
+        tasks: how many tasks it can tell apart.
+        task_dim: size of a task embedding; embeddings start from N(0, 1).
+    """
+
+    def __init__(self, target: nn.Module, tasks: int, task_dim: int) -> None:
+        super().__init__(target, tasks)
+        if task_dim < 1:
+            raise InputError(f"a task embedding needs at least one value, got {task_dim}")
+        self.task_embeddings = nn.Parameter(torch.randn(tasks, task_dim))
+
+    @abstractmethod
+    def write(self, embeddings: Tensor) -> Tensor:
+        """Parameters ``[T, N]`` for the embeddings ``[T, task_dim]``, which need not be those of a task."""
+
+    def flat(self, tasks: Tasks) -> Tensor:
+        return self.write(self.task_embeddings[self.index(tasks)])
+
+
+@runtime_checkable
+class SharedHead(Protocol):
+    """What the Gram form needs of an `EmbeddingHypernet`: it ends in one linear layer for all chunks of all tasks.
+
+    Chunk j of task t is ``features(e_t)[j] @ head.weight.T + head.bias``.
+    """
+
+    layout: ParamLayout
+    task_embeddings: nn.Parameter  # [tasks, task_dim]
+    head: nn.Linear  # d1 -> chunk_size
+
+    def features(self, embeddings: Tensor) -> Tensor:
+        """Inputs of the head for the task embeddings ``[T, task_dim]``: ``[T, n_chunks, d1]``."""
+        ...
+
+
+def chunk_count(layout: ParamLayout, chunk_size: int) -> int:
+    """Chunks needed for all parameters; the last may be cut. Raises `InputError` for a size out of range."""
+    if not 1 <= chunk_size <= layout.numel:
+        raise InputError(
+            f"chunk size must be from 1 to the target's {layout.numel} parameters, got {chunk_size}"
+        )
+    return -(-layout.numel // chunk_size)
+
+
+def pair_embeddings(tasks: Tensor, chunks: Tensor) -> Tensor:
+    """All pairs <e_t, c_j> of task embeddings ``[T, a]`` and chunk embeddings ``[n, b]``: ``[T, n, a + b]``."""
+    return torch.cat(
+        [tasks[:, None].expand(-1, len(chunks), -1), chunks[None].expand(len(tasks), -1, -1)], dim=-1
+    )
+
+
+def write_chunks(head: nn.Linear, features: Tensor, numel: int) -> Tensor:
+    """``[T, n_chunks, d1]`` to ``[T, N]``: all chunks in a row, the surplus of the last one cut off."""
+    return head(features).flatten(1)[:, :numel]
+
+
+def xavier_(weight: Tensor, blocks: int = 1) -> None:
+    """Xavier-uniform initialisation (Glorot & Bengio 2010), for each of ``blocks`` stacked matrices by itself."""
+    for block in weight.data.chunk(blocks):
+        nn.init.xavier_uniform_(block)

@@ -1,0 +1,60 @@
+"""Which task is this image from? All tasks are tried at once, as a batch dimension."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .params import Params
+
+
+class Prediction(NamedTuple):
+    """What a learner says about a batch of images."""
+
+    labels: Tensor  # [B], label within the task
+    tasks: Tensor  # [B], the task that each image is taken to be from
+
+
+def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Logits of one target network under the parameters of several tasks.
+
+    Args:
+        target: the network, in evaluation mode.
+        state: parameters (and buffers, if any), stacked: ``[T, *shape]`` each.
+        images: ``[B, *image]``, the same for all tasks.
+
+    Returns:
+        ``[T, B, classes]``.
+    """
+
+    def logits(one: Params) -> Tensor:
+        out: Tensor = torch.func.functional_call(target, one, (images,))
+        return out
+
+    return torch.vmap(logits)(dict(state))
+
+
+def entropy(logits: Tensor) -> Tensor:
+    r"""Entropy of the predictive distribution, :math:`-\sum_k p_k \log p_k`, over the last dimension, in nats.
+
+    Computed from ``log_softmax``. The form ``-(p * p.log()).sum()`` gives NaN where p is 0, and ``argmin`` then picks
+    the NaN: a sure network would be taken for the wrong task.
+
+    Example:
+        >>> entropy(torch.tensor([[0.0, 0.0], [1000.0, -1000.0]]))
+        tensor([0.6931, 0.0000])
+    """
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def infer_by_entropy(logits: Tensor) -> Prediction:
+    """Take each image to be from the task whose network is surest about it (von Oswald et al. 2020, section 2.3).
+
+    Args:
+        logits: ``[T, B, classes]``, of all tasks learnt so far.
+    """
+    tasks = entropy(logits).argmin(0)  # [B]
+    labels = logits.argmax(-1).gather(0, tasks[None])[0]
+    return Prediction(labels, tasks)

@@ -1,0 +1,205 @@
+"""What a continual-learning method is: a module with a few hooks, and a frozen configuration that makes it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt
+from pydantic import AllowInfNan, ConfigDict
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .. import nets
+from ..benchmarks import Benchmark
+from ..data import Batch, Examples
+from ..errors import InputError
+from ..inference import Prediction
+from ..params import count
+
+Scenario = Literal["cl1", "cl2", "cl3"]
+SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
+"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
+
+Positive = Annotated[float, Gt(0), AllowInfNan(False)]
+NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
+Count = Annotated[int, Ge(1)]
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method has to know of the world before it starts.
+
+    Args:
+        tasks: number of tasks to come.
+        classes: classes of each task.
+        scenario: what is known at test time.
+        make_target: makes a target network with the given number of logits.
+    """
+
+    tasks: int
+    classes: int
+    scenario: Scenario
+    make_target: Callable[[int], nn.Module]
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class Config:
+    """Hyperparameters that every method has; each method's own follow in a subclass."""
+
+    learner_class: ClassVar[type["Learner"]]
+    """Constructed with the configuration and a `Setting`."""
+
+    target: str = "mlp-400-400"
+    """The target network, as `hyperlearn.nets.parse` reads it."""
+    iterations: Count = 2000
+    """Training steps for each task."""
+    batch_size: Count = 128
+    """Images in a step."""
+    learning_rate: Positive = 1e-3
+    """Of Adam."""
+
+    def setting(
+        self, benchmark: Benchmark, scenario: Scenario, make_target: Callable[[int], nn.Module] | None = None
+    ) -> Setting:
+        """The setting of ``benchmark`` under ``scenario``; ``make_target`` stands in for the field ``target``."""
+        if scenario not in SCENARIOS:
+            raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+        if make_target is None:
+            parsed = nets.parse(self.target)
+            return Setting(
+                len(benchmark),
+                benchmark.classes_per_task,
+                scenario,
+                lambda outputs: parsed(benchmark.image_shape, outputs),
+            )
+        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target)
+
+
+class Learner(nn.Module, ABC):
+    """One method at work. For each task: `begin_task`, then many `backward` and `after_step`, then `end_task`.
+
+    Hooks return tensors and never wait for the device. All state is in parameters, buffers and extra state, so that
+    ``state_dict()`` is a checkpoint.
+
+    Attributes:
+        learned: how many tasks it has finished.
+    """
+
+    serves: ClassVar[tuple[Scenario, ...]] = ()
+    """Scenarios that one training serves; empty where the method trains differently in each."""
+    fresh_optimizer: ClassVar[bool] = False
+    """Whether each task starts with a new optimizer, or the optimizer's state is kept."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__()
+        self.config = config
+        self.setting = setting
+        self.learned = 0
+
+    def training_data(self, seen: Sequence[Examples]) -> Examples:
+        """What to train on, of the training images of all tasks up to the present one: here, the present task's."""
+        return seen[-1]
+
+    def begin_task(self, task: int) -> None:
+        """Called before the first step of ``task``, and again where a run goes on from a checkpoint within it."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss to be minimized, penalties included: a scalar."""
+
+    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
+        """Add the gradients of one step to the parameters; ``optimizer`` is the one that will take the step."""
+        self.loss(batch).backward()
+
+    def after_step(self) -> None:
+        """Called after each step of the optimizer."""
+
+    def end_task(self, task: int, train: Examples) -> None:
+        """Called after the last step of ``task``, with the task's training images."""
+        self.learned = task + 1
+
+    @abstractmethod
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        """Labels of ``images`` [B, *image] from one task, which is given (CL1) or has to be inferred (None)."""
+
+    def trainable(self) -> list[nn.Parameter]:
+        """What the optimizer of the present task moves."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    @abstractmethod
+    def sizes(self) -> "Sizes":
+        """How many parameters are trained and stored."""
+
+    def get_extra_state(self) -> dict[str, object]:
+        return {"learned": self.learned}
+
+    def set_extra_state(self, state: dict[str, object]) -> None:
+        self.learned = int(state["learned"])  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of values that a method trains and keeps."""
+
+    target: int
+    """Parameters of one target network."""
+    trainable: int
+    """Parameters that are trained, all tasks together."""
+    stored_per_task: int
+    """Values that each further task adds to what has to be kept."""
+
+    @property
+    def compression_ratio(self) -> float:
+        """Trainable parameters over those of one target network."""
+        return self.trainable / self.target
+
+
+class Classifier(nn.Module):
+    """One network for all tasks, with the output layer that each scenario calls for.
+
+    CL1 has one head for each task, of which the task's own is used; CL2 one shared head; CL3 one head over all classes,
+    of which those seen so far are used (van de Ven & Tolias 2019). The heads of CL1 and CL3 are one output layer.
+
+    Args:
+        setting: tasks, classes, scenario and target network.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.setting = setting
+        self.net = setting.make_target(setting.classes * (1 if setting.scenario == "cl2" else setting.tasks))
+
+    def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
+        """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
+        out: Tensor = self.net(images)
+        classes = self.setting.classes
+        if self.setting.scenario == "cl1":
+            rows = tasks[:, None, None].expand(-1, 1, classes)
+            return out.unflatten(1, (-1, classes)).gather(1, rows)[:, 0]
+        return out if self.setting.scenario == "cl2" else out[:, : seen * classes]
+
+    def labels(self, batch: Batch) -> Tensor:
+        """The index of the right logit: the class in all tasks' classes for CL3, else the class within the task."""
+        if self.setting.scenario == "cl3":
+            return batch.tasks * self.setting.classes + batch.labels
+        return batch.labels
+
+    def cross_entropy(self, batch: Batch, seen: int) -> Tensor:
+        """Mean cross-entropy over the batch."""
+        return nn.functional.cross_entropy(self.logits(batch.images, batch.tasks, seen), self.labels(batch))
+
+    def predict(self, images: Tensor, task: int | None, seen: int) -> Prediction:
+        """Labels within the task, and tasks; where no task is known (CL2) the task is given as -1."""
+        given = images.new_full((len(images),), -1 if task is None else task).long()
+        best = self.logits(images, given, seen).argmax(1)
+        if self.setting.scenario == "cl3":
+            return Prediction(best % self.setting.classes, best // self.setting.classes)
+        return Prediction(best, given)
+
+    def size(self) -> int:
+        """Number of parameters."""
+        return count(self)

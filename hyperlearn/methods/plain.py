@@ -1,0 +1,86 @@
+"""Three yardsticks that any method is held against: nothing against forgetting, no sharing, and no forgetting at all."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+
+from ..data import Batch, Examples, concatenate
+from ..inference import Prediction, infer_by_entropy, task_logits
+from ..params import count
+from .base import SCENARIOS, STRICT, Classifier, Config, Learner, Setting, Sizes
+
+
+class Finetune(Learner):
+    """One network, trained on each task in turn; the optimizer's state is kept (van de Ven & Tolias 2019, "None")."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.classifier = Classifier(setting)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self.classifier.cross_entropy(batch, seen=self.learned + 1)
+
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        return self.classifier.predict(images, task, seen=max(self.learned, 1))
+
+    def sizes(self) -> Sizes:
+        return Sizes(self.classifier.size(), self.classifier.size(), stored_per_task=0)
+
+
+class Joint(Finetune):
+    """One network, trained for each task on the images of all tasks so far ("Offline" in van de Ven & Tolias 2019)."""
+
+    def training_data(self, seen: Sequence[Examples]) -> Examples:
+        return concatenate(list(seen))
+
+
+class Scratch(Learner):
+    """One network for each task. Without a task id, the task is the one whose network is surest (entropy)."""
+
+    serves = SCENARIOS
+    fresh_optimizer = True
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.nets = nn.ModuleList(setting.make_target(setting.classes) for _ in range(setting.tasks))
+
+    def trainable(self) -> list[nn.Parameter]:
+        return list(self.nets[min(self.learned, len(self.nets) - 1)].parameters())
+
+    def loss(self, batch: Batch) -> Tensor:
+        return nn.functional.cross_entropy(self.nets[self.learned](batch.images), batch.labels)
+
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        if task is not None:
+            labels = self.nets[task](images).argmax(1)
+            return Prediction(labels, torch.full_like(labels, task))
+        nets = list(self.nets[: self.learned or None])
+        params, buffers = torch.func.stack_module_state(nets)
+        return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
+
+    def sizes(self) -> Sizes:
+        each = count(self.nets[0])
+        return Sizes(each, each * len(self.nets), stored_per_task=each)
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class FinetuneConfig(Config):
+    """Train one network on one task after the other: the lower bound."""
+
+    learner_class = Finetune
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class JointConfig(Config):
+    """Train one network on all tasks so far at once, which needs all old data: the upper bound."""
+
+    learner_class = Joint
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class ScratchConfig(Config):
+    """Train a new network for each task and keep them all."""
+
+    learner_class = Scratch

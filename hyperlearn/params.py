@@ -1,0 +1,89 @@
+"""Parameters of a target network as data: a dictionary of tensors, and the same numbers as one vector."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+
+Params = dict[str, Tensor]
+"""The parameters of a network by name, as ``torch.func.functional_call`` takes them."""
+
+
+@dataclass(frozen=True)
+class ParamLayout:
+    """Names and shapes of a module's parameters, in the order of ``module.named_parameters()``.
+
+    The order fixes how one vector of length ``N = layout.numel`` stands for all parameters, which is what a
+    hypernetwork generates.
+
+    Example:
+        >>> layout = ParamLayout.of(torch.nn.Linear(3, 2))
+        >>> layout.names, layout.numel
+        (('weight', 'bias'), 8)
+        >>> {name: tuple(p.shape) for name, p in layout.unflatten(torch.zeros(8)).items()}
+        {'weight': (2, 3), 'bias': (2,)}
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "ParamLayout":
+        """The layout of ``module``; raises `InputError` where it has no parameters."""
+        named = list(module.named_parameters())
+        if not named:
+            raise InputError(f"{type(module).__name__} has no parameters that a hypernetwork could generate")
+        return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of values in each parameter."""
+        return [prod(shape) for shape in self.shapes]
+
+    @property
+    def numel(self) -> int:
+        """N, the number of values in all parameters together."""
+        return sum(self.sizes)
+
+    def unflatten(self, flat: Tensor) -> Params:
+        """Cut ``flat`` [..., N] into parameters [..., *shape]; they are views, so nothing is copied."""
+        if flat.shape[-1] != self.numel:
+            raise InputError(f"expected {self.numel} values in the last dimension, got {flat.shape[-1]}")
+        pieces = flat.split(self.sizes, dim=-1)
+        return {
+            name: piece.unflatten(-1, shape) if shape else piece.squeeze(-1)
+            for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
+        }
+
+    def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `unflatten`: parameters [..., *shape] to one tensor [..., N]."""
+        self.check(params)
+        batch = params[self.names[0]].shape[: params[self.names[0]].dim() - len(self.shapes[0])]
+        return torch.cat([params[name].reshape(*batch, -1) for name in self.names], dim=-1)
+
+    def check(self, params: Mapping[str, Tensor], what: str = "parameters") -> None:
+        """Raise `InputError` unless ``params`` has exactly this layout's names and (trailing) shapes."""
+        missing, extra = set(self.names) - set(params), set(params) - set(self.names)
+        if missing or extra:
+            raise InputError(f"{what}: missing {sorted(missing)}, not expected {sorted(extra)}")
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            got = tuple(params[name].shape)
+            if got[len(got) - len(shape) :] != shape:
+                raise InputError(f"{what}: {name} has shape {got}, expected {shape}")
+
+
+def count(module: nn.Module, trainable: bool = False) -> int:
+    """Number of values in the parameters of ``module``; with ``trainable``, of those that need a gradient."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+
+
+def compression_ratio(hypernet: nn.Module, target: nn.Module) -> float:
+    """Trainable parameters of the hypernetwork over those of the target (Chandra et al. 2022, Figure 2a).
+
+    Below 1 the hypernetwork is smaller than the one network it writes, however many tasks it serves.
+    """
+    return count(hypernet, trainable=True) / count(target)

@@ -1,0 +1,270 @@
+"""The paper's experiments: every hyperparameter of every method on every benchmark, with its source.
+
+A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from .benchmarks import Benchmark
+from .errors import InputError
+from .methods import METHODS, Config, Scenario
+from .results import Result
+from .training import Progress, train
+
+SOURCES = {
+    "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
+    "rule": "the paper's rule (section 4.2): no more trainable parameters than HNET; the largest chunk that keeps it",
+    "vO": "von Oswald et al. 2020, arXiv 1906.00695, appendix C, and their published code",
+    "vdV": "van de Ven & Tolias 2019, arXiv 1904.07734, and their published code",
+    "ours": "our choice",
+}
+"""What the short names in a recipe stand for."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A configuration and the source of each of its fields."""
+
+    config: Config
+    sources: Mapping[str, str]
+
+    @classmethod
+    def of(cls, kind: type[Config], **values: tuple[Any, str]) -> "Recipe":
+        """A recipe from ``field=(value, source)`` pairs; every field has to be given, none is left to a default."""
+        names = {field.name for field in fields(kind)}
+        if names != set(values):
+            raise InputError(
+                f"{kind.__name__}: the recipe's fields differ from {sorted(names)} in {sorted(names ^ set(values))}"
+            )
+        config = kind(**{name: value for name, (value, _) in values.items()})
+        return cls(config, {name: source for name, (_, source) in values.items()})
+
+
+Values = dict[str, tuple[Any, str]]
+
+_TRAINING: dict[str, Values] = {
+    "split-mnist": {
+        "target": ("mlp-400-400", "vO"),
+        "iterations": (2000, "vO"),
+        "batch_size": (128, "vO"),
+        "learning_rate": (1e-3, "vO"),
+    },
+    "permuted-mnist": {
+        "target": ("mlp-1000-1000", "vO"),
+        "iterations": (5000, "vO"),
+        "batch_size": (128, "vO"),
+        "learning_rate": (1e-4, "vO"),
+    },
+    # The digits are for tests and for the quick profile: small enough for seconds on two cores.
+    "split-digits": {
+        "target": ("mlp-100-100", "ours"),
+        "iterations": (300, "ours"),
+        "batch_size": (64, "ours"),
+        "learning_rate": (3e-3, "ours"),
+    },
+    "permuted-digits": {
+        "target": ("mlp-100-100", "ours"),
+        "iterations": (300, "ours"),
+        "batch_size": (64, "ours"),
+        "learning_rate": (3e-3, "ours"),
+    },
+}
+
+_HNET: dict[str, Values] = {
+    "split-mnist": {
+        "chunk_size": (42_000, "vO"),
+        "task_dim": (96, "vO"),
+        "chunk_dim": (96, "vO"),
+        "hidden": ((10, 10), "vO"),
+        "activation": ("relu", "vO"),
+        "beta": (0.01, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+    "permuted-mnist": {
+        "chunk_size": (78_000, "vO"),
+        "task_dim": (24, "vO"),
+        "chunk_dim": (8, "vO"),
+        "hidden": ((25, 25), "vO"),
+        "activation": ("elu", "vO"),
+        "beta": (0.1, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+    "split-digits": {
+        "chunk_size": (1_400, "ours"),
+        "task_dim": (32, "ours"),
+        "chunk_dim": (32, "ours"),
+        "hidden": ((10, 10), "vO"),
+        "activation": ("relu", "vO"),
+        "beta": (0.01, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+}
+_HNET["permuted-digits"] = _HNET["split-digits"]
+
+_LSTM_NET: dict[str, Values] = {
+    "split-mnist": {
+        "chunk_size": (6_100, "rule"),
+        "task_dim": (96, "paper"),
+        "chunk_dim": (96, "paper"),
+        "hidden_size": (64, "paper"),
+        "beta": (0.01, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+    "permuted-mnist": {
+        "chunk_size": (30_500, "rule"),
+        "task_dim": (96, "paper"),
+        "chunk_dim": (96, "paper"),
+        "hidden_size": (64, "paper"),
+        "beta": (0.1, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+    "split-digits": {
+        "chunk_size": (700, "rule"),
+        "task_dim": (32, "ours"),
+        "chunk_dim": (32, "ours"),
+        "hidden_size": (16, "ours"),
+        "beta": (0.01, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+}
+_LSTM_NET["permuted-digits"] = _LSTM_NET["split-digits"]
+
+_OWN: dict[str, dict[str, Values]] = {"hnet": _HNET, "lstm-net": _LSTM_NET}
+"""What a method has beyond the fields of `Config`, on each benchmark."""
+
+LIKE = {"split-fashion-mnist": "split-mnist"}
+"""Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
+
+
+def recipe(method: str, benchmark: str) -> Recipe:
+    """The recipe of ``method`` on ``benchmark``.
+
+    Raises `InputError` for a method there is not. A benchmark without a recipe of its own borrows Split MNIST's.
+
+    Example:
+        >>> found = recipe("hnet", "split-mnist")
+        >>> found.config.beta, found.sources["beta"]
+        (0.01, 'vO')
+    """
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    known = benchmark if benchmark in _TRAINING else "split-mnist"
+    values = _TRAINING[known] | _OWN.get(method, {}).get(known, {})
+    if known != benchmark:
+        values = {name: (value, "ours") for name, (value, _) in values.items()}
+    return Recipe.of(METHODS[method], **values)
+
+
+def configure(method: str, benchmark: str, **overrides: Any) -> Config:
+    """The recipe's configuration with some fields changed.
+
+    Values may be text, as the command line has them: ``beta="0.1"``, ``hidden="10,10"``.
+
+    Raises:
+        InputError: a field that the method does not have, or a value that is not allowed.
+
+    Example:
+        >>> configure("hnet", "split-mnist", beta="0.1", hidden="20,20").hidden
+        (20, 20)
+    """
+    config = recipe(method, benchmark).config
+    known = {field.name: field for field in fields(config)}
+    for name, value in overrides.items():
+        if name not in known:
+            raise InputError(f"{method} has no hyperparameter {name!r}; it has {', '.join(known)}")
+        if isinstance(value, str) and isinstance(getattr(config, name), tuple):
+            overrides[name] = tuple(part for part in value.split(",") if part)
+    try:
+        return replace(config, **overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0]
+        raise InputError(f"{name}: {_lower(first['msg'])}, got {overrides[str(name)]!r}") from error
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def run(
+    method: str,
+    benchmark: Benchmark,
+    scenario: Scenario = "cl1",
+    seed: int = 0,
+    *,
+    device: str = "auto",
+    target: nn.Module | Callable[[int], nn.Module] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> Result:
+    """Train ``method`` on ``benchmark`` by its recipe and measure it in one scenario.
+
+    Args:
+        method: a name in `METHODS`.
+        benchmark: the tasks.
+        scenario: ``"cl1"``, ``"cl2"`` or ``"cl3"``.
+        seed: of initialisation and of the order of images.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        target: a target network of your own: a function from the number of logits to a module, or, for hypernetworks,
+            a module with as many logits as a task has classes.
+        checkpoint: a folder to leave checkpoints in, and to go on from.
+        progress: called as the run goes on.
+        overrides: fields of the method's configuration that differ from the recipe.
+
+    Example:
+        >>> from hyperlearn import benchmarks
+        >>> result = run("finetune", benchmarks.split_digits(), iterations=5)
+        >>> len(result.accuracy_matrix)
+        5
+    """
+    results = run_scenarios(
+        method,
+        benchmark,
+        [scenario],
+        seed,
+        device=device,
+        target=target,
+        checkpoint=checkpoint,
+        progress=progress,
+        **overrides,
+    )
+    return results[scenario]
+
+
+def run_scenarios(
+    method: str,
+    benchmark: Benchmark,
+    scenarios: list[Scenario] | None = None,
+    seed: int = 0,
+    *,
+    device: str = "auto",
+    target: nn.Module | Callable[[int], nn.Module] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> dict[Scenario, Result]:
+    """As `run`, but one result for each scenario that one training serves: all three for a hypernetwork."""
+    return train(
+        method,
+        configure(method, benchmark.name, **overrides),
+        benchmark,
+        scenarios=scenarios,
+        seed=seed,
+        device=device,
+        target=target,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
