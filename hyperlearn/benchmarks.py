@@ -170,9 +170,7 @@ def on_validation(benchmark: Benchmark) -> Benchmark:
     Raises `InputError` where the benchmark was made without validation images.
     """
     if any(len(task.validation) == 0 for task in benchmark.tasks):
-        raise InputError(
-            f"{benchmark.name} has no validation images; make it with validation=0.1, for example"
-        )
+        raise InputError(f"{benchmark.name} has no validation images; make it with validation=0.1, for example")
     return replace(benchmark, tasks=tuple(replace(task, test=task.validation) for task in benchmark.tasks))
 
 

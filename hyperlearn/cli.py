@@ -17,7 +17,7 @@ from . import benchmarks, data, recipes, results, tables
 from .errors import InputError
 from .methods import METHODS, SCENARIOS
 from .results import Result
-from .training import pick_device
+from .training import pick_device, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,18 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "Train a method on a benchmark, print what came out, write a record.")
     run.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
     run.add_argument("method", help=", ".join(METHODS))
-    run.add_argument(
-        "--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1"
-    )
+    run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda")
     run.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
-    run.add_argument(
-        "--checkpoint", type=Path, help="folder of checkpoints; a run that finds its own goes on from it"
-    )
-    run.epilog = (
-        "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
-    )
+    run.add_argument("--checkpoint", type=Path, help="folder of checkpoints; a run that finds its own goes on from it")
+    run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
@@ -97,9 +91,7 @@ def _benchmarks(options: argparse.Namespace) -> None:
 
 def _methods(options: argparse.Namespace) -> None:
     if not options.json:
-        _listing(
-            {name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}, as_json=False
-        )
+        _listing({name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}, as_json=False)
         return
     made = {
         method: {
@@ -146,15 +138,15 @@ def _run(options: argparse.Namespace) -> None:
         )
     benchmark = benchmarks.load(options.benchmark)
     with _progress(len(benchmark), config.iterations) as progress:
-        made = recipes.run_scenarios(
+        made = train(
             options.method,
+            config,
             benchmark,
-            scenarios,
-            options.seed,
+            scenarios=scenarios,
+            seed=options.seed,
             device=options.device,
             checkpoint=options.checkpoint,
             progress=progress,
-            **_overrides(options.rest),
         )
     paths = [results.write(result, options.results) for result in made.values()]
     _print_results(list(made.values()))
@@ -195,9 +187,7 @@ def _progress(tasks: int, iterations: int) -> Iterator[Any]:
 
 def _print_results(made: list[Result]) -> None:
     first = made[0]
-    shown = Table(
-        title=f"{first.method} on {first.benchmark}, seed {first.seed}: accuracy after the last task, %"
-    )
+    shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: accuracy after the last task, %")
     shown.add_column("scenario")
     for number in range(len(first.accuracy_matrix)):
         shown.add_column(f"task {number + 1}", justify="right")
@@ -252,9 +242,7 @@ def _data(options: argparse.Namespace) -> None:
         if data.mnist_present(name):
             print(f"{name}: ready, in {where}")
         else:
-            print(
-                f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}"
-            )
+            print(f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}")
 
 
 if __name__ == "__main__":

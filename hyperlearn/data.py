@@ -56,9 +56,7 @@ class Examples:
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on another device."""
-        return replace(
-            self, images=self.images.to(device), labels=self.labels.to(device), tasks=self.tasks.to(device)
-        )
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device), tasks=self.tasks.to(device))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All examples once, in order, ``size`` at a time."""

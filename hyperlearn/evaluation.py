@@ -14,9 +14,7 @@ AccuracyMatrix = Sequence[Sequence[float]]
 
 
 @torch.no_grad()
-def accuracy(
-    learner: Learner, examples: Examples, scenario: Scenario, task: int
-) -> tuple[float, float | None]:
+def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int) -> tuple[float, float | None]:
     """Accuracy on the images of one task, and the fraction of them whose task was inferred rightly.
 
     A prediction is right in CL1 and CL2 when the label within the task is right, in CL3 when the task is right too.

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -15,7 +17,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Each line has a marker of its own too, so that it is known without colour."""
 
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110,
     "figure.facecolor": "white",  # the same in light and dark pages
     "savefig.facecolor": "white",
@@ -26,18 +28,14 @@ STYLE = {
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "axes.prop_cycle": plt.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
 }
 
 
-def new(
-    rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6
-) -> tuple[Figure, np.ndarray]:
+def new(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6) -> tuple[Figure, np.ndarray]:
     """A figure in the book's style and its axes, an array ``[rows, columns]``."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(width, height), squeeze=False, constrained_layout=True
-        )
+    with plt.rc_context(rc=STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, constrained_layout=True)
     return figure, axes
 
 
@@ -88,9 +86,7 @@ def accuracy_over_time(
     tasks = 0
     for (label, given), color, marker in zip(runs.items(), PALETTE, MARKERS, strict=False):
         results = [given] if isinstance(given, Result) else list(given)
-        curves = np.array(
-            [[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results]
-        )
+        curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
         ax.errorbar(

@@ -190,8 +190,8 @@ def configure(method: str, benchmark: str, **overrides: Any) -> Config:
         return replace(config, **overrides)
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][0]
-        raise InputError(f"{name}: {_lower(first['msg'])}, got {overrides[str(name)]!r}") from error
+        wrong = str(first["loc"][0])
+        raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 
 
 def _lower(message: str) -> str:

@@ -19,8 +19,8 @@ class OutputRegularizer:
         \frac{\beta}{T-1} \sum_{t<T} \lVert f_h(e_t, c, \Theta_h^*) - f_h(e_t, c, \Theta_h) \rVert^2
 
     a sum over parameters, not a mean (Chandra et al. 2022, equation 2; von Oswald et al. 2020, equation 2).
-    :math:`\Theta_h^*` is the hypernetwork as it was at the last `remember`. Old task embeddings are constants: no gradient
-    reaches them. For the equation's :math:`\Theta_h + \Delta\Theta_h` in place of :math:`\Theta_h` see `lookahead`.
+    :math:`\Theta_h^*` is the hypernetwork as it was at the last `remember`. Old task embeddings are constants: no
+    gradient reaches them. For the equation's :math:`\Theta_h + \Delta\Theta_h` in place of :math:`\Theta_h` see `lookahead`.
 
     Two forms give the same value and gradient:
 
@@ -63,9 +63,7 @@ class OutputRegularizer:
             raise InputError(f"beta must be a number >= 0, got {beta}")
         shared = isinstance(hypernet, SharedHead)
         if form == "gram" and not shared:
-            raise InputError(
-                f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}"
-            )
+            raise InputError(f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}")
         self.hypernet = hypernet
         self.beta = beta
         self.memory: _Gram | _Direct
@@ -158,9 +156,7 @@ class _Gram:
             if rest == chunk_size and rows.start:
                 break
             d, w, a, da = moved[rows], old[rows, :width], with_one[:, part], change[:, part]
-            total = (
-                total + (a @ (d.t() @ d) * a).sum() + ((2 * a @ (d.t() @ w) + da @ (w.t() @ w)) * da).sum()
-            )
+            total = total + (a @ (d.t() @ d) * a).sum() + ((2 * a @ (d.t() @ w) + da @ (w.t() @ w)) * da).sum()
         return total
 
 

@@ -83,16 +83,14 @@ class Result:
 
     def to_json(self) -> str:
         """The record's text. Same result, same text: keys in order, floats in full precision."""
-        return json.dumps(asdict(self), indent=1) + "\n"  # type: ignore[call-overload]
+        return json.dumps(asdict(self), indent=1) + "\n"
 
     def same_measurement(self, other: "Result") -> bool:
         """Whether both agree in everything but wall time and where they were run."""
 
         def measured(result: "Result") -> dict[str, Any]:
-            fields: dict[str, Any] = asdict(result)  # type: ignore[call-overload]
-            return {
-                k: v for k, v in fields.items() if k not in ("seconds", "environment", "version", "commit")
-            }
+            fields: dict[str, Any] = asdict(result)
+            return {k: v for k, v in fields.items() if k not in ("seconds", "environment", "version", "commit")}
 
         return measured(self) == measured(other)
 

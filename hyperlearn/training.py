@@ -302,9 +302,7 @@ class _Run:
         )
         self.train_seconds, self.evaluate_seconds = state["train_seconds"], state["evaluate_seconds"]
         self.optimizer = self.new_optimizer()
-        if (
-            self.step or not self.learner.fresh_optimizer
-        ):  # at a task's end a fresh optimizer comes next anyway
+        if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
             self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
         if self.device.type == "cuda" and state["rng_cuda"] is not None:

@@ -74,9 +74,7 @@ class Slider:
             f'<div data-frame="{number}" data-value="{html.escape(value)}"{"" if number == self.start else " hidden"}>'
             f'<img src="data:image/png;base64,{base64.b64encode(frame).decode()}" alt="{html.escape(alt)}" '
             'style="max-width: 100%; height: auto; background: white;"></div>'
-            for number, (frame, value, alt) in enumerate(
-                zip(self.frames, self.values, self.alts, strict=True)
-            )
+            for number, (frame, value, alt) in enumerate(zip(self.frames, self.values, self.alts, strict=True))
         )
         label, first = html.escape(self.label), html.escape(self.values[self.start])
         return (

@@ -100,17 +100,13 @@ class SharedHead(Protocol):
 def chunk_count(layout: ParamLayout, chunk_size: int) -> int:
     """Chunks needed for all parameters; the last may be cut. Raises `InputError` for a size out of range."""
     if not 1 <= chunk_size <= layout.numel:
-        raise InputError(
-            f"chunk size must be from 1 to the target's {layout.numel} parameters, got {chunk_size}"
-        )
+        raise InputError(f"chunk size must be from 1 to the target's {layout.numel} parameters, got {chunk_size}")
     return -(-layout.numel // chunk_size)
 
 
 def pair_embeddings(tasks: Tensor, chunks: Tensor) -> Tensor:
     """All pairs <e_t, c_j> of task embeddings ``[T, a]`` and chunk embeddings ``[n, b]``: ``[T, n, a + b]``."""
-    return torch.cat(
-        [tasks[:, None].expand(-1, len(chunks), -1), chunks[None].expand(len(tasks), -1, -1)], dim=-1
-    )
+    return torch.cat([tasks[:, None].expand(-1, len(chunks), -1), chunks[None].expand(len(tasks), -1, -1)], dim=-1)
 
 
 def write_chunks(head: nn.Linear, features: Tensor, numel: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The chunked hypernetwork of von Oswald et al. (2020)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import EmbeddingHypernet, chunk_count, pair_embeddings, write_chunks, xavier_
 
-ACTIVATIONS = {"relu": nn.functional.relu, "elu": nn.functional.elu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu, "tanh": torch.tanh}
 
 
 class ChunkedHypernet(EmbeddingHypernet):

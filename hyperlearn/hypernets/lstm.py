@@ -56,8 +56,8 @@ class LSTMHypernet(EmbeddingHypernet):
         # torch.nn.LSTM and not a loop in Python: oneDNN and cuDNN run the whole recurrence in one call.
         self.lstm = nn.LSTM(task_dim + chunk_dim, hidden_size, bias=False)
         self.head = nn.Linear(hidden_size, chunk_size, bias=False)
-        xavier_(self.lstm.weight_ih_l0, blocks=4)
-        xavier_(self.lstm.weight_hh_l0, blocks=4)
+        for weight in self.lstm.parameters():
+            xavier_(weight, blocks=4)
         xavier_(self.head.weight)
 
     def features(self, embeddings: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Three yardsticks that any method is held against: nothing against forgetting, no sharing, and no forgetting at all."""
+"""Three yardsticks for any method: no defence against forgetting, no sharing, and no forgetting at all."""
 
 from collections.abc import Sequence
 
