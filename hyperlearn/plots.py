@@ -34,6 +34,9 @@ STYLE: Any = {
 
 def new(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6) -> tuple[Figure, np.ndarray]:
     """A figure in the book's style and its axes, an array ``[rows, columns]``."""
+    # Loads the backend. A notebook's turns interactive mode on as it loads; within rc_context that would be undone at
+    # the end, and only the first figure of a notebook would be shown.
+    plt.draw_if_interactive()
     with plt.rc_context(rc=STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, constrained_layout=True)
     return figure, axes
