@@ -1,0 +1,155 @@
+"""Run chapters from top to bottom and store what they show; or check that what they store is what they are.
+
+    python book/run.py                            every chapter, in the full profile
+    python book/run.py 06_lstm --profile quick
+    python book/run.py --check                    runs nothing
+
+A chapter stores the hash of the code that its outputs came from, so that a later edit of the code shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+BOOK = Path(__file__).resolve().parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# What an author writes. Everything else in the metadata is a trace of the editor or of the machine.
+NOTEBOOK_METADATA = {"accelerator", "colab", "hyperlearn", "mystnb"}
+CELL_METADATA = {"cellView", "jupyter", "mystnb", "tags"}
+
+
+def chapters() -> list[Path]:
+    return sorted(BOOK.glob("*.ipynb"))
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """All or nothing: whoever stops this, or reads meanwhile, finds the old chapter or the new one."""
+    nbformat.validate(notebook)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
+        file.write(nbformat.writes(notebook).rstrip("\n") + "\n")
+    if path.exists():
+        os.chmod(file.name, path.stat().st_mode)  # a temporary file is private to its user
+    os.replace(file.name, path)
+
+
+def code_sha256(notebook: NotebookNode) -> str:
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+def clean(notebook: NotebookNode) -> None:
+    """Leave nothing in the notebook that differs between two runs, or two machines, that show the same."""
+    kept = {key: value for key, value in notebook.metadata.items() if key in NOTEBOOK_METADATA}
+    kept["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    kept["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    notebook.metadata = nbformat.from_dict(kept)
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"cell-{number}")
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in CELL_METADATA})
+        if cell.cell_type == "code":
+            # A live widget (a progress bar, say) is dead in a page, and its text form says nothing.
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+
+
+def execute(path: Path, profile: str) -> None:
+    notebook = read(path)
+    clean(notebook)
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    # The kernel inherits both; a fixed hash seed keeps the order of sets.
+    os.environ.update(HYPERLEARN_PROFILE=profile, PYTHONHASHSEED="0")
+    start = time.perf_counter()
+    client.execute()
+    seconds = round(time.perf_counter() - start, 1)
+    clean(notebook)
+    notebook.metadata["hyperlearn"] = NotebookNode(code_sha256=code_sha256(notebook), profile=profile, seconds=seconds)
+    if found := list(problems(notebook)):
+        raise ValueError("\n".join(found))
+    write(notebook, path)
+
+
+def problems(notebook: NotebookNode) -> Iterator[str]:
+    """What makes the stored outputs unfit for the page, one line each."""
+    stored = notebook.metadata.get("hyperlearn", {})
+    if stored.get("code_sha256") != code_sha256(notebook):
+        yield "the code is not the code that the stored outputs came from: run the chapter"
+    count = 0
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        if "skip-execution" not in cell.metadata.get("tags", []):
+            count += 1
+            if cell.execution_count != count:
+                yield f"cell {number} was not run in its turn"
+        for output in cell.outputs:
+            yield from (f"cell {number} {problem}" for problem in output_problems(output))
+
+
+def output_problems(output: NotebookNode) -> Iterator[str]:
+    if output.output_type == "error":
+        yield f"ends with {output.ename}: {output.evalue}"
+        return
+    if output.get("name") == "stderr":
+        yield f"warns: {output.text.strip()}"
+    if WIDGET in output.get("data", {}):
+        yield "stores a live widget, which does nothing in a built page"
+    text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+    if re.search(r" at 0x[0-9a-f]{6,}>", text):
+        yield "shows a memory address"
+    if str(BOOK.parent) in text:
+        yield "shows a path of this machine"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("chapters", nargs="*", help="names, such as 06_lstm (default: all of the book)")
+    parser.add_argument("--profile", choices=["full", "quick"], default="full")
+    parser.add_argument("--check", action="store_true", help="run nothing; say what is stale or broken")
+    options = parser.parse_args(arguments)
+    paths = [BOOK / f"{Path(name).stem}.ipynb" for name in options.chapters] or chapters()
+    if missing := [path.stem for path in paths if not path.is_file()]:
+        parser.error(f"no chapter {missing[0]}: there are {', '.join(path.stem for path in chapters())}")
+
+    failed = False
+    for path in paths:
+        print(path.stem, end=": ", flush=True)
+        try:
+            found = list(problems(read(path))) if options.check else []
+            if not options.check:
+                execute(path, options.profile)
+        except (CellExecutionError, DeadKernelError, ValueError) as error:
+            found = [str(error), "the chapter is left as it was"]
+        stored = read(path).metadata.get("hyperlearn", {})
+        print("\n    ".join(["", *found]) if found else f"{stored['seconds']} s, {stored['profile']} profile")
+        failed |= bool(found)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
