@@ -1,0 +1,120 @@
+"""Every chapter keeps the form that reads well in the built page, in plain Jupyter and on Colab."""
+
+import importlib.util
+import itertools
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+BOOK = Path(__file__).parents[1] / "book"
+COLAB = "https://colab.research.google.com/github/hyperlearn-book/hyperlearn/blob/main/book"
+
+spec = importlib.util.spec_from_file_location("book_run", BOOK / "run.py")
+run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(run)
+
+every_chapter = pytest.mark.parametrize("path", run.chapters(), ids=lambda path: path.stem)
+
+
+def markdown(notebook):
+    """The text of each Markdown cell, without its fenced code."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [re.sub(r"^(```+|~~~+)[^{\n]*\n.*?^\1\s*$", "", text, flags=re.M | re.S) for text in cells]
+
+
+def images_without_alt(html):
+    return [tag for tag in re.findall(r"<img\b[^>]*>", html) if not re.search(r"""\balt=(["'])\s*\S""", tag)]
+
+
+@every_chapter
+def test_outputs_are_those_of_the_code_in_the_full_profile(path):
+    notebook = run.read(path)
+    assert list(run.problems(notebook)) == []
+    assert notebook.metadata.hyperlearn.profile == "full"
+
+
+@every_chapter
+def test_cells_have_at_most_15_lines(path):
+    sources = [cell.source for cell in run.read(path).cells if cell.cell_type == "code"]
+    assert [source for source in sources if len(source.splitlines()) > 15] == []
+
+
+@every_chapter
+def test_markdown_holds_nothing_that_shows_raw_in_jupyter(path):
+    directives_roles_targets = r"^\s*(?:```+|~~~+|:::+)\s*\{.*|\{[\w:.-]+\}`[^`]*`|^\([\w-]+\)=\s*$"
+    found = [hit for text in markdown(run.read(path)) for hit in re.findall(directives_roles_targets, text, re.M)]
+    assert found == []
+
+
+@every_chapter
+def test_images_have_alternative_text(path):
+    notebook = run.read(path)
+    for cell in notebook.cells:
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "text/html" in data:
+                assert images_without_alt(data["text/html"]) == []
+            elif any(kind.startswith("image/") for kind in data):
+                assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip(), cell.source
+    for text in markdown(notebook):
+        assert images_without_alt(text) == []
+        assert re.findall(r"!\[\s*\]\(.*?\)", text) == []
+
+
+@every_chapter
+def test_opens_on_colab(path):
+    first = next(cell for cell in run.read(path).cells if cell.cell_type == "markdown")
+    assert f"({COLAB}/{path.name})" in first.source
+
+
+@every_chapter
+def test_headings_are_one_title_then_sections_in_order(path):
+    levels = [len(marks) for text in markdown(run.read(path)) for marks in re.findall(r"^(#+) ", text, re.M)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(level <= before + 1 for before, level in itertools.pairwise(levels))
+
+
+def chapter(folder, *sources):
+    path = folder / "chapter.ipynb"
+    cells = [nbformat.v4.new_code_cell(source, metadata={"tags": ["kept"], "trusted": True}) for source in sources]
+    run.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_run_stores_outputs_and_their_code_and_no_traces(tmp_path):
+    path = chapter(tmp_path, "import os\nos.environ['HYPERLEARN_PROFILE']", "print('a')\nprint('b')")
+    run.execute(path, "quick")
+    first = run.read(path)
+    assert list(run.problems(first)) == []
+    assert first.cells[0].outputs[0].data["text/plain"] == "'quick'"
+    assert [output.text for output in first.cells[1].outputs] == ["a\nb\n"]
+    assert first.cells[0].metadata == {"tags": ["kept"]}
+    assert set(first.metadata) == {"hyperlearn", "kernelspec", "language_info"}
+
+    run.execute(path, "quick")
+    second = run.read(path)
+    for notebook in (first, second):
+        notebook.metadata.hyperlearn.pop("seconds")
+    assert first == second
+
+    second.cells[1].source = "print('c')"
+    assert "run the chapter" in next(run.problems(second))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import warnings\nwarnings.warn('look')", "look"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("object()", "memory address"),
+    ],
+)
+def test_run_refuses_what_a_reader_should_not_see(tmp_path, source, message):
+    path = chapter(tmp_path, source)
+    before = path.read_bytes()
+    with pytest.raises((ValueError, run.CellExecutionError), match=message):
+        run.execute(path, "quick")
+    assert [file.name for file in tmp_path.iterdir()] == ["chapter.ipynb"]
+    assert path.read_bytes() == before
