@@ -7,8 +7,7 @@ from .params import ParamLayout, Params, compression_ratio, count
 from .recipes import run, run_scenarios
 from .regularizers import OutputRegularizer, lookahead
 from .results import Result
-
-__version__ = "0.1.0"
+from .version import __version__
 
 __all__ = [
     "ChunkedHypernet",
@@ -21,6 +20,7 @@ __all__ = [
     "ParamLayout",
     "Params",
     "Result",
+    "__version__",
     "benchmarks",
     "compression_ratio",
     "count",

@@ -140,7 +140,7 @@ def images(pictures: Tensor, titles: Sequence[str] | None = None, columns: int =
     for number, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if number < len(pictures):
-            ax.imshow(pictures[number].cpu(), cmap="gray_r")
+            ax.imshow(pictures[number].numpy(force=True), cmap="gray_r")
             if titles:
                 ax.set_title(titles[number], fontsize=9)
     return figure

@@ -20,7 +20,7 @@ class OutputRegularizer:
 
     a sum over parameters, not a mean (Chandra et al. 2022, equation 2; von Oswald et al. 2020, equation 2).
     :math:`\Theta_h^*` is the hypernetwork as it was at the last `remember`. Old task embeddings are constants: no
-    gradient reaches them. For the equation's :math:`\Theta_h + \Delta\Theta_h` in place of :math:`\Theta_h` see `lookahead`.
+    gradient reaches them. With `lookahead` the present weights are :math:`\Theta_h + \Delta\Theta_h`.
 
     Two forms give the same value and gradient:
 

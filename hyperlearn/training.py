@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from .data import Examples, draw_indices
 from .errors import InputError
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .results import Metrics, Parameters, Result, Seconds, write_atomically
+from .version import __version__
 
 CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
@@ -250,7 +250,7 @@ class _Run:
             parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
             seconds=Seconds(train=self.train_seconds, evaluate=self.evaluate_seconds[scenario]),
             environment=environment(self.device),
-            version=package_version(),
+            version=__version__,
             commit=commit(),
         )
 
@@ -351,14 +351,6 @@ def _processor() -> str:
     except OSError:  # not Linux
         pass
     return platform.processor() or "unknown"
-
-
-def package_version() -> str:
-    """The version of hyperlearn that is installed."""
-    try:
-        return version("hyperlearn")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"
 
 
 @cache

@@ -1,0 +1,197 @@
+"""Sources, batches and benchmarks."""
+
+import gzip
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import hyperlearn as hl
+from hyperlearn.data import Examples, as_float, draw_indices, mnist
+
+
+def examples(n: int = 6, classes: int = 2, task: int = 0) -> Examples:
+    labels = torch.arange(n) % classes
+    return Examples(torch.full((n, 2, 2), 255, dtype=torch.uint8), labels, torch.full_like(labels, task))
+
+
+def task(train: Examples, classes: tuple[str, ...] = ("a", "b")) -> hl.benchmarks.Task:
+    return hl.benchmarks.Task(train, examples(0), examples(), classes)
+
+
+def test_bytes_become_fractions_and_floats_stay() -> None:
+    assert as_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0.0, 1.0]
+    floats = torch.randn(3)
+    assert as_float(floats) is floats
+
+
+def test_each_pass_draws_every_example_once() -> None:
+    order = draw_indices(10, batch_size=4, steps=5, generator=torch.Generator().manual_seed(0)).flatten()
+    assert sorted(order[:10].tolist()) == sorted(order[10:].tolist()) == list(range(10))
+    assert order[:10].tolist() != order[10:].tolist()
+
+
+def test_digits_are_split_evenly_and_without_overlap() -> None:
+    source = hl.data.digits()
+    assert source.train_images.dtype == torch.uint8
+    assert int(source.train_images.max()) == 255
+    assert len(source.train_labels) + len(source.test_labels) == 1797
+    assert all(35 <= int((source.test_labels == label).sum()) <= 37 for label in range(10))
+
+
+def test_split_tasks_hold_their_own_classes() -> None:
+    benchmark = hl.benchmarks.split_digits()
+    assert len(benchmark) == 5
+    assert benchmark.image_shape == (8, 8)
+    assert sum(len(task.train) for task in benchmark.tasks) == len(hl.data.digits().train_labels)
+    for number, one in enumerate(benchmark.tasks):
+        assert one.train.labels.unique().tolist() == [0, 1]
+        assert one.train.tasks.unique().tolist() == [number]
+
+
+def test_first_permutation_is_none_and_the_others_are_fixed() -> None:
+    one, two = (hl.benchmarks.permuted_digits(tasks=3) for _ in range(2))
+    source = hl.data.digits()
+    assert torch.equal(one.tasks[0].train.images, source.train_images)
+    assert not torch.equal(one.tasks[1].train.images, source.train_images)
+    assert not torch.equal(one.tasks[1].train.images, one.tasks[2].train.images)
+    for a, b in zip(one.tasks, two.tasks, strict=True):
+        assert torch.equal(a.test.images, b.test.images)
+        # the same pixels, in another order
+        assert torch.equal(a.test.images.flatten(1).sort().values, source.test_images.flatten(1).sort().values)
+
+
+def test_validation_images_are_taken_from_the_training_images() -> None:
+    whole, cut = hl.benchmarks.split_digits(), hl.benchmarks.split_digits(validation=0.25)
+    for a, b in zip(whole.tasks, cut.tasks, strict=True):
+        assert len(b.validation) == round(0.25 * len(a.train))
+        assert len(b.train) + len(b.validation) == len(a.train)
+        assert torch.equal(a.test.images, b.test.images)
+        both = torch.cat([b.train.images, b.validation.images]).flatten(1).double()
+        weights = torch.rand(64, dtype=torch.float64)  # a fingerprint of each image
+        assert torch.equal((both @ weights).sort().values, (a.train.images.flatten(1).double() @ weights).sort().values)
+
+
+def test_tuning_sees_no_test_image() -> None:
+    cut = hl.benchmarks.split_digits(validation=0.25)
+    tuning = hl.benchmarks.on_validation(cut)
+    for a, b in zip(cut.tasks, tuning.tasks, strict=True):
+        assert b.test is a.validation
+        assert b.train is a.train
+    with pytest.raises(hl.InputError, match="split-digits has no validation images"):
+        hl.benchmarks.on_validation(hl.benchmarks.split_digits())
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ([], "needs at least one task"),
+        ([task(examples()), task(examples(), ("a", "b", "c"))], "task 1 has 3 classes, task 0 has 2"),
+        ([task(examples(classes=3))], "labels from 0 to 2, but the task has classes 0 to 1"),
+        ([task(examples(0))], "task 0, training images: there are none"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_is_refused(tasks: list[hl.benchmarks.Task], message: str) -> None:
+    with pytest.raises(hl.InputError, match=message):
+        hl.benchmarks.Benchmark("mine", tuple(tasks))
+
+
+def test_nan_images_are_refused_with_the_task_named() -> None:
+    good = examples()
+    bad = Examples(torch.full((6, 2, 2), float("nan")), good.labels, good.tasks)
+    with pytest.raises(hl.InputError, match="mine: task 1, training images: NaN or infinite"):
+        hl.benchmarks.Benchmark("mine", (task(good), task(bad)))
+
+
+def test_unequal_images_are_refused() -> None:
+    with pytest.raises(hl.InputError, match="as many images, labels and tasks"):
+        Examples(torch.zeros(3, 2, 2), torch.zeros(4).long(), torch.zeros(3).long())
+    other = Examples(torch.zeros(6, 3, 3, dtype=torch.uint8), examples().labels, examples().tasks)
+    with pytest.raises(hl.InputError, match=r"shape \(3, 3\), expected \(2, 2\) as in task 0"):
+        hl.benchmarks.Benchmark("mine", (task(examples()), task(other)))
+
+
+def test_classes_must_divide_evenly() -> None:
+    with pytest.raises(hl.InputError, match="10 classes cannot be cut into tasks of 3"):
+        hl.benchmarks.split("mine", hl.data.digits(), classes_per_task=3)
+
+
+# MNIST's files: from the local copy where there is one.
+
+here = os.environ.get("HYPERLEARN_DATA", "")
+needs_mnist = pytest.mark.skipif(
+    not (Path(here or "/nowhere") / "MNIST" / "raw" / "train-images-idx3-ubyte").exists(),
+    reason="no local copy of MNIST: HYPERLEARN_DATA names none",
+)
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    mnist.cache_clear()
+    yield
+    mnist.cache_clear()
+
+
+@needs_mnist
+def test_mnist_has_the_images_it_should() -> None:
+    source = mnist()
+    assert tuple(source.train_images.shape) == (60_000, 28, 28)
+    assert source.test_labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert hl.benchmarks.permuted_mnist(tasks=2).image_shape == (32, 32)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with its own copy of MNIST's files, to damage."""
+    shutil.copytree(Path(here) / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    return tmp_path / "MNIST" / "raw"
+
+
+@needs_mnist
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "compressed"])
+def test_a_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
+    content = (copy / name).read_bytes()
+    new = {
+        "truncated": content[: len(content) // 2],
+        "empty": b"",
+        "text": b"<html>not found</html>",
+        "compressed": gzip.compress(content[:5000]),
+    }
+    (copy / name).write_bytes(new[damage])
+    with pytest.raises(hl.DataError, match="holds a damaged or unreadable file"):
+        mnist()
+
+
+@needs_mnist
+def test_swapped_files_are_noticed(copy: Path) -> None:
+    shutil.copy(copy / "t10k-images-idx3-ubyte", copy / "train-images-idx3-ubyte")
+    with pytest.raises(hl.DataError, match="expected 60000 images of 28 x 28"):
+        mnist()
+
+
+def test_a_missing_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path / "nothing"))
+    with pytest.raises(hl.DataError, match=r"HYPERLEARN_DATA names .*nothing, which is no folder"):
+        mnist()
+
+
+def test_an_unreadable_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads everything, so the answer of the operating system is given for it."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(hl.DataError, match="which cannot be read"):
+        mnist()
+
+
+def test_no_network_where_a_download_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is not there stands for a network that is not there."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(hl.DataError, match=r"MNIST is not in .* and could not be downloaded .*; put its four unpacked"):
+        mnist()

@@ -1,0 +1,68 @@
+"""Metrics against matrices worked out by hand, and accuracy against a learner whose answers are known."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hyperlearn as hl
+from hyperlearn import evaluation
+from hyperlearn.data import Batch, Examples
+from hyperlearn.inference import Prediction
+from hyperlearn.methods import Config, Learner, Setting, Sizes
+
+MATRIX = [[0.9, 0.1, 0.2], [0.5, 0.8, 0.3], [0.7, 0.6, 1.0]]
+
+
+def test_metrics_by_hand() -> None:
+    assert evaluation.average_accuracy(MATRIX) == pytest.approx((0.7 + 0.6 + 1.0) / 3)
+    assert evaluation.during_accuracy(MATRIX) == pytest.approx((0.9 + 0.8 + 1.0) / 3)
+    assert evaluation.forgetting(MATRIX) == pytest.approx(((0.9 - 0.7) + (0.8 - 0.6)) / 2)
+    assert evaluation.backward_transfer(MATRIX) == pytest.approx(((0.7 - 0.9) + (0.6 - 0.8)) / 2)
+    assert evaluation.forward_transfer(MATRIX, [0.5, 0.25, 0.5]) == pytest.approx(((0.1 - 0.25) + (0.3 - 0.5)) / 2)
+
+
+def test_forgetting_counts_from_the_best_and_not_from_the_first() -> None:
+    matrix = [[0.5, 0.0, 0.0], [0.9, 0.8, 0.0], [0.6, 0.8, 1.0]]
+    assert evaluation.forgetting(matrix) == pytest.approx(0.15)
+    assert evaluation.backward_transfer(matrix) == pytest.approx(0.05)
+
+
+def test_one_task_has_nothing_to_forget() -> None:
+    assert evaluation.forgetting([[1.0]]) is None
+    assert evaluation.backward_transfer([[1.0]]) is None
+    assert evaluation.forward_transfer([[1.0]], [0.5]) is None
+
+
+def test_a_matrix_that_is_not_square_is_refused() -> None:
+    for matrix in ([], [[1.0, 0.0]], [[1.0], [1.0]]):
+        with pytest.raises(hl.InputError, match="as many columns as rows"):
+            evaluation.average_accuracy(matrix)
+
+
+class Oracle(Learner):
+    """Says that every image has label 1 and comes from task 0, or from the task it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(Config(), Setting(2, 2, "cl3", lambda outputs: nn.Identity()))
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def sizes(self) -> Sizes:
+        raise NotImplementedError
+
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        assert not self.training
+        return Prediction(torch.ones(len(images)).long(), torch.full((len(images),), task or 0))
+
+
+def test_what_counts_as_right_in_each_scenario() -> None:
+    labels = torch.tensor([0, 1, 1, 1])
+    examples = Examples(torch.zeros(4, 1), labels, torch.ones(4).long())
+    oracle = Oracle()
+    assert evaluation.accuracy(oracle, examples, "cl1", task=1) == (0.75, None)
+    assert evaluation.accuracy(oracle, examples, "cl2", task=1) == (0.75, 0.0)  # the label is right, the task is not
+    assert evaluation.accuracy(oracle, examples, "cl3", task=1) == (0.0, 0.0)
+    assert evaluation.accuracy(oracle, examples, "cl3", task=0) == (0.75, 1.0)
+    assert oracle.training  # evaluation leaves the mode as it was

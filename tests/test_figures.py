@@ -1,0 +1,94 @@
+"""Figures draw what they are given, and the slider's HTML can be used without sight or mouse."""
+
+import html.parser
+import re
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+import hyperlearn as hl
+from hyperlearn import plots, widgets
+
+RUNS = [hl.run("finetune", hl.benchmarks.split_digits(), "cl3", seed, iterations=5, target="mlp-10") for seed in (0, 1)]
+
+
+@pytest.fixture(autouse=True)
+def _close() -> None:
+    plt.close("all")
+
+
+def test_accuracy_matrix_writes_every_cell() -> None:
+    figure = plots.accuracy_matrix([[1.0, 0.0], [0.25, 0.5]])
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["100.0", "0.0", "25.0", "50.0"]
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+def test_accuracy_over_time_states_n_and_means_over_learnt_tasks() -> None:
+    figure = plots.accuracy_over_time({"finetune": RUNS, "one": RUNS[0]}, chance=0.1)
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["finetune (n = 2)", "one (n = 1)"]
+    first = 50 * (RUNS[0].accuracy_matrix[0][0] + RUNS[1].accuracy_matrix[0][0])
+    assert ax.containers[0].lines[0].get_ydata()[0] == pytest.approx(first)
+
+
+def test_average_accuracy_shows_every_seed() -> None:
+    (ax,) = plots.average_accuracy({"finetune": RUNS}).axes
+    dots = next(line for line in ax.lines if line.get_marker() == ".")
+    assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
+
+
+def test_images_fill_a_grid() -> None:
+    figure = plots.images(torch.zeros(7, 8, 8), columns=5)
+    assert len(figure.axes) == 10
+    assert sum(bool(ax.images) for ax in figure.axes) == 7
+
+
+def slider() -> widgets.Slider:
+    def draw(k: int) -> plt.Figure:
+        figure, axes = plots.new()
+        axes[0, 0].plot([0, k])
+        return figure
+
+    return widgets.slider(
+        draw, [1, 2, 3], alt=lambda k: f'a line up to "{k}"', label="height", caption="A line.", start=1
+    )
+
+
+class _Tags(html.parser.HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_slider_html_is_labelled_and_self_contained() -> None:
+    text = slider()._repr_html_()
+    tags = _Tags(text).tags
+    images = [attrs for tag, attrs in tags if tag == "img"]
+    assert [attrs["alt"] for attrs in images] == [f'a line up to "{k}"' for k in (1, 2, 3)]
+    assert all((attrs["src"] or "").startswith("data:image/png;base64,") for attrs in images)
+    frames = [attrs for tag, attrs in tags if "data-frame" in attrs]
+    assert ["hidden" in attrs for attrs in frames] == [True, False, True]
+    (range_,) = [attrs for tag, attrs in tags if tag == "input"]
+    assert (range_["aria-label"], range_["max"], range_["value"]) == ("height", "2", "1")
+    assert not re.search(r"https?://", text)
+
+
+def test_drawing_again_gives_the_same_html() -> None:
+    assert slider()._repr_html_() == slider()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"frames": [b""]}, {"values": ["a"]}, {"label": ""}, {"start": 2}, {"alts": ["", "b"]}]
+)
+def test_a_slider_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    good = {"frames": [b"x", b"y"], "values": ["a", "b"], "alts": ["a", "b"], "label": "l", "caption": "c"}
+    widgets.Slider(**good)  # type: ignore[arg-type]
+    with pytest.raises(hl.InputError):
+        widgets.Slider(**{**good, **wrong})  # type: ignore[arg-type]

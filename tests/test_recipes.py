@@ -1,0 +1,98 @@
+"""Recipes: every number has a source, and the paper's rule on sizes holds."""
+
+from dataclasses import fields
+
+import pytest
+from torch import nn
+
+import hyperlearn as hl
+from hyperlearn import nets, recipes
+from hyperlearn.methods import METHODS, HNETConfig, LSTMNetConfig
+
+# (image shape, logits) of each benchmark's target; no data is needed for that
+SHAPES = {
+    "split-digits": ((8, 8), 2),
+    "permuted-digits": ((8, 8), 10),
+    "split-mnist": ((28, 28), 2),
+    "permuted-mnist": ((32, 32), 10),
+}
+TASKS = {"split-digits": 5, "permuted-digits": 10, "split-mnist": 5, "permuted-mnist": 10}
+
+
+@pytest.mark.parametrize("benchmark", [*SHAPES, "split-fashion-mnist", "a reader's own"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_number_has_a_source(method: str, benchmark: str) -> None:
+    found = recipes.recipe(method, benchmark)
+    assert set(found.sources) == {field.name for field in fields(found.config)}
+    assert set(found.sources.values()) <= set(recipes.SOURCES)
+
+
+def test_a_recipe_leaves_nothing_to_defaults() -> None:
+    with pytest.raises(hl.InputError, match=r"differ from .* in \['iterations'\]"):
+        recipes.Recipe.of(
+            METHODS["finetune"], target=("mlp-5", "ours"), batch_size=(1, "ours"), learning_rate=(1.0, "ours")
+        )
+
+
+def hypernet_size(method: str, benchmark: str, heads: int = 1, **changed: int) -> int:
+    config = recipes.configure(method, benchmark, **changed)
+    assert isinstance(config, HNETConfig | LSTMNetConfig)
+    shape, logits = SHAPES[benchmark]
+    return hl.count(config.hypernet(nets.parse(config.target)(shape, logits * heads), TASKS[benchmark]))
+
+
+@pytest.mark.parametrize("benchmark", SHAPES)
+def test_lstm_net_is_no_larger_than_hnet(benchmark: str) -> None:
+    """Section 4.2 of the paper: as many trainable parameters as the baseline, or fewer."""
+    assert hypernet_size("lstm-net", benchmark) <= hypernet_size("hnet", benchmark)
+
+
+@pytest.mark.parametrize("benchmark", SHAPES)
+def test_lstm_nets_chunks_are_about_as_large_as_the_rule_allows(benchmark: str) -> None:
+    chunk = recipes.configure("lstm-net", benchmark).chunk_size
+    assert hypernet_size("lstm-net", benchmark, chunk_size=round(1.03 * chunk)) > hypernet_size("hnet", benchmark)
+
+
+def test_sizes_are_those_of_the_reference_implementation() -> None:
+    """von Oswald et al.'s trainable parameters, as their code prints them: their targets have a head for each task."""
+    assert hypernet_size("hnet", "split-mnist", heads=5) == 465_672
+    assert hypernet_size("hnet", "permuted-mnist", heads=10) == 2_029_939
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"beta": "-1"}, "beta: input should be greater than or equal to 0, got '-1'"),
+        ({"beta": "much"}, "beta: input should be a valid number"),
+        ({"beta": "nan"}, "beta: input should be a finite number"),
+        ({"beta": "inf"}, "beta: input should be a finite number"),
+        ({"chunk_size": "0"}, "chunk_size: input should be greater than or equal to 1"),
+        ({"iterations": "0"}, "iterations: input should be greater than or equal to 1"),
+        ({"iterations": "1.5"}, "iterations: input should be a valid integer"),
+        ({"learning_rate": "0"}, "learning_rate: input should be greater than 0"),
+        ({"hidden": "10,0"}, "hidden: input should be greater than or equal to 1"),
+        ({"hidden": "ten"}, "hidden: input should be a valid integer"),
+        ({"activation": "sine"}, "activation: input should be 'relu', 'elu' or 'tanh'"),
+        ({"lookahead": "perhaps"}, "lookahead: input should be a valid boolean"),
+        ({"gamma": "1"}, "hnet has no hyperparameter 'gamma'; it has target, iterations"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(changed: dict[str, str], message: str) -> None:
+    with pytest.raises(hl.InputError) as caught:
+        recipes.configure("hnet", "split-mnist", **changed)
+    assert str(caught.value).startswith(message)
+
+
+def test_text_is_read_as_the_fields_type() -> None:
+    config = recipes.configure("hnet", "split-mnist", beta="1e-3", hidden="20,30", lookahead="no")
+    assert isinstance(config, HNETConfig)
+    assert (config.beta, config.hidden, config.lookahead) == (1e-3, (20, 30), False)
+    assert recipes.configure("hnet", "split-mnist", hidden="").hidden == ()
+
+
+def test_targets_by_name() -> None:
+    net = nets.parse("mlp-30-20")((8, 8), 5)
+    assert [layer.out_features for layer in net.modules() if isinstance(layer, nn.Linear)] == [30, 20, 5]
+    for wrong in ("mlp-", "mlp-0", "cnn", "mlp-10-x"):
+        with pytest.raises(hl.InputError, match="no target network"):
+            nets.parse(wrong)

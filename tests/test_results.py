@@ -1,0 +1,154 @@
+"""Records: what is written is what is read, and nothing half written is left."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyperlearn as hl
+from hyperlearn import results, tables
+
+RECORDS = Path(__file__).parent.parent / "results"
+
+
+def make(seed: int = 0, accuracy: float = 0.5, **changed: Any) -> results.Result:
+    return results.Result(
+        **{
+            "benchmark": "split-mnist",
+            "method": "hnet",
+            "scenario": "cl1",
+            "seed": seed,
+            "config": {"beta": 0.01, "hidden": [10, 10]},
+            "accuracy_matrix": [[accuracy, 0.1], [0.3, accuracy]],
+            "untrained_accuracy": [0.1, 0.2],
+            "metrics": {
+                "average_accuracy": accuracy,
+                "during_accuracy": accuracy,
+                "forgetting": 0.1,
+                "backward_transfer": -0.1,
+                "forward_transfer": None,
+                "task_inference_accuracy": None,
+            },
+            "parameters": {"target": 10, "trainable": 5, "stored_per_task": 1, "compression_ratio": 0.5},
+            "seconds": {"train": [1.0, 2.0], "evaluate": 0.5},
+            "environment": {"device": "cpu", "threads": 2},
+            "version": "0.1.0",
+            "commit": None,
+            **changed,
+        }
+    )
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    result = make(accuracy=1 / 3)
+    path = results.write(result, tmp_path)
+    assert results.read(path) == result
+    assert path == results.record_path(tmp_path, "split-mnist", "hnet", "cl1", 0)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing beside it
+    assert list(results.read_all(tmp_path)) == [result]
+
+
+def test_a_record_has_the_fields_of_the_contract(tmp_path: Path) -> None:
+    record = json.loads(results.write(make(), tmp_path).read_text())
+    assert set(record) == {
+        "benchmark", "method", "scenario", "seed", "config", "accuracy_matrix", "untrained_accuracy", "metrics",
+        "parameters", "seconds", "environment", "version", "commit",
+    }  # fmt: skip
+    assert set(record["metrics"]) == {
+        "average_accuracy", "during_accuracy", "forgetting", "backward_transfer", "forward_transfer",
+        "task_inference_accuracy",
+    }  # fmt: skip
+    assert set(record["parameters"]) == {"target", "trainable", "stored_per_task", "compression_ratio"}
+    assert set(record["seconds"]) == {"train", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "no valid record: the file"),
+        (lambda text: "", "no valid record"),
+        (lambda text: text.replace('"seed": 0', '"seed": "zero"'), "no valid record: seed"),
+        (lambda text: text.replace('"average_accuracy": 0.5', '"average_accuracy": 50.0'), "metrics.average_accuracy"),
+        (lambda text: text.replace('"method"', '"methud"'), "method"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, damage: Any, message: str) -> None:
+    path = results.write(make(), tmp_path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(hl.InputError, match=message) as caught:
+        list(results.read_all(tmp_path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_record_of_another_configuration_is_not_overwritten(tmp_path: Path) -> None:
+    results.write(make(), tmp_path)
+    same = {"beta": 0.01, "hidden": (10, 10)}
+    results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 0, same)
+    results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 1, {"beta": 5})
+    with pytest.raises(hl.InputError, match=r"a run with beta = 0.01, this run has 0.1"):
+        results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 0, {**same, "beta": 0.1})
+
+
+def test_a_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = results.write(make(), tmp_path)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.write(make(accuracy=0.9), tmp_path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_same_measurement_looks_past_time_and_place() -> None:
+    one = make()
+    assert one.same_measurement(replace(one, seconds=results.Seconds(train=[9.0, 9.0], evaluate=9.0), commit="abc"))
+    assert not one.same_measurement(make(accuracy=0.6))
+
+
+def test_a_table_counts_seeds_and_compares() -> None:
+    cells = tables.table(1, [make(seed, accuracy) for seed, accuracy in enumerate((0.996, 0.998, 0.997))])
+    assert len(cells) == 48
+    cell = next(c for c in cells if (c.method, c.benchmark, c.scenario) == ("hnet", "split-mnist", "cl1"))
+    assert cell.paper_mean == 99.79
+    assert cell.mean == pytest.approx(99.7)
+    assert cell.std == pytest.approx(0.1)
+    assert cell.n == 3
+    assert cell.verdict == "reproduced"  # 99.79 < 99.70 + 2 x 0.10
+    assert next(c for c in cells if c.method == "ewc").verdict == "not run"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"), [((0.9979,), "reproduced"), ((0.9978,), "below"), ((0.99, 0.9901), "below")]
+)
+def test_verdicts(values: tuple[float, ...], verdict: str) -> None:
+    cells = tables.table(1, [make(seed, accuracy) for seed, accuracy in enumerate(values)])
+    assert next(c for c in cells if c.n).verdict == verdict
+
+
+def test_table_3_reads_single_tasks_and_during() -> None:
+    matrix = [[0.9 if i == j else 0.5 for j in range(6)] for i in range(6)]
+    run = make(benchmark="cifar-10-100", method="lstm-net", accuracy_matrix=matrix)
+    cells = {(c.method, c.task): c for c in tables.table(3, [run]) if c.n}
+    during, end = cells["lstm-net-during", "cifar10"].mean, cells["lstm-net", "cifar10"].mean
+    assert during == pytest.approx(90)
+    assert end == pytest.approx(50)
+
+
+def test_there_are_three_tables_with_the_papers_cells() -> None:
+    assert [len(tables.table(number, [])) for number in (1, 2, 3)] == [48, 48, 56]
+    with pytest.raises(hl.InputError, match="no table 4"):
+        tables.table(4, [])
+
+
+def test_the_committed_records_can_be_read() -> None:
+    """Every record in results/ is valid and lies where its own fields say."""
+    for path in RECORDS.glob("*/*.json"):
+        result = results.read(path)
+        assert path == results.record_path(RECORDS, result.benchmark, result.method, result.scenario, result.seed)

@@ -1,0 +1,217 @@
+"""Runs: they learn, they are repeatable to the bit, and they go on from a checkpoint as if nothing had happened."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import hyperlearn as hl
+from hyperlearn import training
+from hyperlearn.methods import METHODS, SCENARIOS
+
+DIGITS = hl.benchmarks.split_digits()
+SHORT: dict[str, Any] = {"iterations": 12, "batch_size": 16, "target": "mlp-20"}
+SMALL = {"hnet": {"chunk_size": 200}, "lstm-net": {"chunk_size": 100}}
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def short(method: str, **changed: Any) -> dict[str, Any]:
+    return {**SHORT, **SMALL.get(method, {}), **changed}
+
+
+@every_method
+def test_same_seed_same_record(method: str) -> None:
+    scenario = (METHODS[method].learner_class.serves or ("cl1",))[-1]
+    torch.manual_seed(1)
+    first = hl.run(method, DIGITS, scenario, seed=3, **short(method))
+    torch.manual_seed(2)  # what happened before a run does not matter
+    torch.rand(5)
+    second = hl.run(method, DIGITS, scenario, seed=3, **short(method))
+    assert first.same_measurement(second)
+    assert not first.same_measurement(hl.run(method, DIGITS, scenario, seed=4, **short(method)))
+
+
+def test_a_run_does_not_disturb_the_callers_random_numbers() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    hl.run("finetune", DIGITS, **short("finetune"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+class _Stop(Exception):
+    pass
+
+
+@every_method
+@pytest.mark.parametrize("stop", [(0, 4), (2, 8), (3, 12)])
+def test_an_interrupted_run_goes_on_to_the_same_record(
+    method: str, stop: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped within the first task, within a later one, and at the very end of one."""
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
+    whole = hl.run_scenarios(method, DIGITS, seed=1, **short(method))
+    step = training._Run.save
+
+    def save_then_stop(run: training._Run, file: Path) -> None:
+        step(run, file)
+        if (run.task, run.step) == stop or (run.task - 1, 12) == stop:
+            raise _Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "save", save_then_stop)
+        with pytest.raises(_Stop):
+            hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
+    resumed = hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
+    assert resumed.keys() == whole.keys()
+    for scenario in whole:
+        assert resumed[scenario].same_measurement(whole[scenario])
+        assert len(resumed[scenario].seconds.train) == 5
+
+
+def test_a_checkpoint_belongs_to_one_configuration(tmp_path: Path) -> None:
+    """Another seed or hyperparameter starts anew, beside it."""
+    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+    hl.run("finetune", DIGITS, seed=1, checkpoint=tmp_path, **short("finetune"))
+    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune", learning_rate=0.1))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+    hl.run("finetune", DIGITS, seed=1, checkpoint=tmp_path, **short("finetune"))
+    one, other = sorted(tmp_path.iterdir())
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(hl.InputError, match="is the checkpoint of another run"):
+        hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+    one.write_bytes(other.read_bytes()[:1000])
+    with pytest.raises(hl.InputError, match="is no readable checkpoint"):
+        hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+
+
+class _WriteWhenUnpickled:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+    (file,) = tmp_path.iterdir()
+    torch.save({"format": 1, "learner": _WriteWhenUnpickled(tmp_path / "executed")}, file)
+    with pytest.raises(hl.InputError, match="is no readable checkpoint"):
+        hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_one_training_of_a_hypernetwork_serves_all_scenarios() -> None:
+    together = hl.run_scenarios("hnet", DIGITS, **short("hnet"))
+    assert tuple(together) == SCENARIOS
+    alone = hl.run("hnet", DIGITS, "cl3", **short("hnet"))
+    assert alone.same_measurement(together["cl3"])
+    # CL1 knows the task; CL3 has to find it and then be right; CL2 has only to be right
+    assert together["cl3"].average_accuracy <= together["cl2"].average_accuracy
+
+
+def test_baselines_train_differently_in_each_scenario() -> None:
+    with pytest.raises(hl.InputError, match="finetune trains differently in each scenario; name one of"):
+        hl.run_scenarios("finetune", DIGITS, ["cl1", "cl2"])
+    sizes = [hl.run("finetune", DIGITS, s, **short("finetune")).parameters.target for s in SCENARIOS]
+    assert sizes[0] == sizes[2] > sizes[1]  # a head for each task, one head
+
+
+def test_what_each_yardstick_is_for() -> None:
+    """On five seeds: finetune forgets, joint does not, scratch cannot, with room between them."""
+    for seed in range(5):
+        runs = {m: hl.run(m, DIGITS, "cl3", seed, iterations=100) for m in ("finetune", "joint")}
+        assert runs["finetune"].forgetting > 0.9
+        assert runs["joint"].forgetting < 0.1
+        assert runs["joint"].average_accuracy > runs["finetune"].average_accuracy + 0.5
+        scratch = hl.run("scratch", DIGITS, "cl1", seed, iterations=100)
+        assert scratch.forgetting == 0
+        assert scratch.average_accuracy > 0.98
+
+
+@pytest.mark.parametrize("method", ["hnet", "lstm-net"])
+def test_the_output_regularizer_is_what_keeps_old_tasks(method: str) -> None:
+    for seed in range(3):
+        kept = hl.run(method, DIGITS, "cl1", seed, iterations=150)
+        lost = hl.run(method, DIGITS, "cl1", seed, iterations=150, beta=0)
+        assert kept.forgetting < 0.06
+        assert lost.forgetting > kept.forgetting + 0.05
+        assert kept.average_accuracy > 0.9
+
+
+def test_a_target_of_ones_own() -> None:
+    """A convolutional network with batch norm, given as a module, behind a hypernetwork."""
+    torch.manual_seed(0)
+    target = nn.Sequential(
+        nn.Unflatten(1, (1, 8)), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)
+    )
+    before = [p.clone() for p in target.parameters()]
+    result = hl.run("hnet", DIGITS, "cl1", target=target, iterations=100, chunk_size=50)
+    assert result.average_accuracy > 0.9
+    assert all(map(torch.equal, target.parameters(), before))
+    with pytest.raises(hl.InputError, match="give a function outputs -> module"):
+        hl.run("finetune", DIGITS, target=target)
+    made = hl.run("finetune", DIGITS, target=lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n)), iterations=5)
+    assert made.parameters.target == 650
+
+
+def test_batch_norm_statistics_are_kept_for_each_task() -> None:
+    learner = METHODS["hnet"](chunk_size=50).learner_class(
+        hl.recipes.configure("hnet", "split-digits", chunk_size=20),
+        hl.methods.Setting(2, 2, "cl1", lambda n: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, n))),
+    )
+    optimizer = torch.optim.Adam(learner.trainable(), lr=1e-3)
+    learner.begin_task(0)
+    learner.backward(DIGITS.tasks[0].train[slice(0, 32)], optimizer)
+    learner.end_task(0, DIGITS.tasks[0].train)
+    first = learner.target_buffers(0)["1.running_mean"].clone()
+    learner.begin_task(1)
+    learner.backward(DIGITS.tasks[1].train[slice(0, 32)], optimizer)
+    assert torch.equal(learner.target_buffers(0)["1.running_mean"], first)
+    assert not torch.equal(learner.target_buffers(1)["1.running_mean"], first)
+
+
+def test_training_that_diverges_says_in_which_task() -> None:
+    with pytest.raises(hl.InputError, match=r"finetune on split-digits: .* became NaN or infinite in task 0"):
+        hl.run("finetune", DIGITS, **short("finetune", learning_rate=1e38))
+
+
+def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(hl.InputError, match="PyTorch finds no CUDA device"):
+        hl.run("finetune", DIGITS, device="cuda")
+    with pytest.raises(hl.InputError, match="no device 'tpu'; there are auto, cpu, cuda"):
+        hl.run("finetune", DIGITS, device="tpu")
+
+
+def test_test_images_are_read_by_the_evaluator_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training must not touch them: reading a test split outside of evaluation raises."""
+    tests = {id(task.test.images) for task in DIGITS.tasks}
+    allowed = False
+    read = hl.data.Examples.__getitem__
+    measure = hl.evaluation.accuracy
+
+    def guarded(self: hl.data.Examples, indices: Any) -> Any:
+        assert allowed or id(self.images) not in tests, "test images were read during training"
+        return read(self, indices)
+
+    def evaluate(*args: Any) -> Any:
+        nonlocal allowed
+        allowed = True
+        try:
+            return measure(*args)
+        finally:
+            allowed = False
+
+    monkeypatch.setattr(hl.data.Examples, "__getitem__", guarded)
+    monkeypatch.setattr(hl.evaluation, "accuracy", evaluate)
+    for method in METHODS:
+        hl.run(method, DIGITS, **short(method))
