@@ -34,11 +34,11 @@ types: environment
 	@echo "== types"
 	$(BIN)/python -m mypy
 
+# One thread a worker: two workers that each use both cores are slower than two that use one.
 unit: environment
 	@echo "== unit and contract tests"
-	$(BIN)/python -m pytest -q --ignore=tests/pages -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --ignore=tests/pages -n $(WORKERS)
 
-# One thread a kernel: two kernels that each use both cores are slower than two that use one.
 notebooks: environment
 	@echo "== notebooks, quick profile"
 	HYPERLEARN_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \

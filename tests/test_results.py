@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,9 @@ def test_the_committed_records_can_be_read() -> None:
     for path in RECORDS.glob("*/*.json"):
         result = results.read(path)
         assert path == results.record_path(RECORDS, result.benchmark, result.method, result.scenario, result.seed)
+
+
+def test_the_readme_shows_what_the_records_say() -> None:
+    script = RECORDS.parent / "book" / "readme.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
