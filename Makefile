@@ -35,13 +35,16 @@ types: environment
 	$(BIN)/python -m mypy
 
 # One thread a worker: two workers that each use both cores are slower than two that use one.
+# One thread a process: two processes that each use both cores are slower than two that use one.
+unit notebooks: export OMP_NUM_THREADS = 1
+
 unit: environment
 	@echo "== unit and contract tests"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --ignore=tests/pages -n $(WORKERS)
 
 notebooks: environment
 	@echo "== notebooks, quick profile"
-	HYPERLEARN_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \
+	HYPERLEARN_PROFILE=quick $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 -n $(WORKERS) --dist loadscope book/*.ipynb
 
 # From nothing each time: a second build would not repeat the warnings of pages that did not change.

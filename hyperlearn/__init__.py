@@ -1,6 +1,6 @@
 """Continual learning with hypernetworks: the library that the book is written with."""
 
-from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, widgets
+from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, tables, widgets
 from .errors import DataError, InputError
 from .hypernets import ChunkedHypernet, EmbeddingHypernet, Hypernetwork, LSTMHypernet
 from .params import ParamLayout, Params, compression_ratio, count
@@ -36,5 +36,6 @@ __all__ = [
     "results",
     "run",
     "run_scenarios",
+    "tables",
     "widgets",
 ]
