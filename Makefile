@@ -34,13 +34,12 @@ types: environment
 	@echo "== types"
 	$(BIN)/python -m mypy
 
-# One thread a worker: two workers that each use both cores are slower than two that use one.
 # One thread a process: two processes that each use both cores are slower than two that use one.
 unit notebooks: export OMP_NUM_THREADS = 1
 
 unit: environment
 	@echo "== unit and contract tests"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --ignore=tests/pages -n $(WORKERS)
+	$(BIN)/python -m pytest -q --ignore=tests/pages -n $(WORKERS)
 
 notebooks: environment
 	@echo "== notebooks, quick profile"

@@ -40,6 +40,7 @@ class Visit:
     def __init__(self, browser, path, width=1280):
         self.errors = []
         self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(120_000)  # a busy CI machine takes its time
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("requestfailed", lambda request: self.errors.append(f"did not load: {request.url}"))
