@@ -117,6 +117,7 @@ _LSTM_NET: dict[str, Values] = {
         "task_dim": (96, "paper"),
         "chunk_dim": (96, "paper"),
         "hidden_size": (64, "paper"),
+        "learning_rate": (3e-4, "tuned"),
         "beta": (0.001, "tuned"),
         "lookahead": (True, "vO"),
         "regularizer_form": ("auto", "ours"),
