@@ -1,6 +1,7 @@
 """Runs: they learn, they are repeatable to the bit, and they go on from a checkpoint as if nothing had happened."""
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -139,12 +140,13 @@ def test_what_each_yardstick_is_for() -> None:
 
 @pytest.mark.parametrize("method", ["hnet", "lstm-net"])
 def test_the_output_regularizer_is_what_keeps_old_tasks(method: str) -> None:
-    for seed in range(3):
-        kept = hl.run(method, DIGITS, "cl1", seed, iterations=150)
-        lost = hl.run(method, DIGITS, "cl1", seed, iterations=150, beta=0)
-        assert kept.forgetting < 0.06
-        assert lost.forgetting > kept.forgetting + 0.05
-        assert kept.average_accuracy > 0.9
+    """Means over five seeds: with the recipe's beta next to nothing is forgotten, with beta 0 a good deal more."""
+    kept, lost = (
+        mean(hl.run(method, DIGITS, "cl1", seed, iterations=150, **changed).forgetting or 0.0 for seed in range(5))
+        for changed in ({}, {"beta": 0})
+    )
+    assert kept < 0.02
+    assert lost > kept + 0.03
 
 
 def test_a_target_of_ones_own() -> None:
