@@ -53,13 +53,13 @@ def draw(found: Runs) -> None:
     for ax, scenario in zip(axes[0], hl.methods.SCENARIOS, strict=True):
         for row, (method, color) in enumerate(zip(LABELS, hl.plots.PALETTE, strict=False)):
             values = [100 * result.average_accuracy for result in found[method, scenario]]
-            ax.errorbar(mean(values), row, xerr=stdev(values), fmt="o", color=color, capsize=4, label="measured here")
+            ax.errorbar(mean(values), row, xerr=stdev(values), fmt="o", color=color, capsize=4)
             ax.plot(paper[method, scenario].paper_mean, row, marker="|", markersize=16, color="black")
         ax.set_title(scenario.upper())
         ax.set_yticks(range(len(LABELS)), LABELS.values() if scenario == "cl1" else [""] * len(LABELS))
         ax.set_ylim(len(LABELS) - 0.5, -0.5)
         ax.margins(x=0.2)
-        ax.set_xlabel("accuracy, %")
+        ax.set_xlabel("accuracy, %  (tick: the paper)")
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=150, metadata={"Software": None})
 
