@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .errors import InputError
 
@@ -33,7 +34,7 @@ _SCRIPT = """
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Slider:
     """A figure with a slider under it; shows itself as HTML in a notebook.
 
@@ -66,6 +67,9 @@ class Slider:
             raise InputError("label, caption, values and alts must not be empty")
         if not 0 <= self.start < len(self.frames):
             raise InputError(f"start must be from 0 to {len(self.frames) - 1}, got {self.start}")
+
+    def __repr__(self) -> str:
+        return f"Slider({self.label!r}, {len(self.frames)} frames)"  # and not the images: a notebook stores it
 
     def _repr_html_(self) -> str:
         # The id depends on the content alone, so that running a notebook again gives the same output.
@@ -112,9 +116,10 @@ def slider(
     frames = []
     for state in states:
         figure = draw(state)
-        buffer = io.BytesIO()
-        # No date and no version in the file: the same picture is the same bytes.
-        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+        drawn, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=100)
         plt.close(figure)
-        frames.append(buffer.getvalue())
+        # 128 colours are enough for lines and maps, and a third of the bytes; a page carries all frames at once.
+        Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+        frames.append(small.getvalue())
     return Slider(frames, [value(s) for s in states], [alt(s) for s in states], label, caption, start)
