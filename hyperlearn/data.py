@@ -111,7 +111,7 @@ def digits() -> Source:
     Example:
         >>> source = digits()
         >>> tuple(source.train_images.shape), tuple(source.test_images.shape)
-        ((1434, 8, 8), (363, 8, 8))
+        ((1433, 8, 8), (364, 8, 8))
     """
     from sklearn.datasets import load_digits
 

@@ -42,8 +42,8 @@ def entropy(logits: Tensor) -> Tensor:
     the NaN: a sure network would be taken for the wrong task.
 
     Example:
-        >>> entropy(torch.tensor([[0.0, 0.0], [1000.0, -1000.0]]))
-        tensor([0.6931, 0.0000])
+        >>> entropy(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+        tensor([0.6931, 0.3653])
     """
     log_p = logits.log_softmax(-1)
     return -(log_p.exp() * log_p).sum(-1)
