@@ -2,8 +2,10 @@
 
 from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, tables, widgets
 from .errors import DataError, InputError
+from .fisher import fisher_information
 from .hypernets import ChunkedHypernet, EmbeddingHypernet, Hypernetwork, LSTMHypernet
 from .params import ParamLayout, Params, compression_ratio, count
+from .quadratic import QuadraticPenalty
 from .recipes import run, run_scenarios
 from .regularizers import OutputRegularizer, lookahead
 from .results import Result
@@ -19,6 +21,7 @@ __all__ = [
     "OutputRegularizer",
     "ParamLayout",
     "Params",
+    "QuadraticPenalty",
     "Result",
     "__version__",
     "benchmarks",
@@ -26,6 +29,7 @@ __all__ = [
     "count",
     "data",
     "evaluation",
+    "fisher_information",
     "inference",
     "lookahead",
     "methods",
