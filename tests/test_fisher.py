@@ -1,4 +1,4 @@
-"""Fisher information against a plain loop and a closed form; the quadratic penalty against the sum that it stands for."""
+"""Fisher information against a plain loop and a closed form; the quadratic penalty against the sum it stands for."""
 
 import pytest
 import torch

@@ -34,6 +34,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
+from ..errors import InputError
 from ..fisher import fisher_information
 from ..params import Params
 from ..quadratic import QuadraticPenalty
@@ -63,7 +64,10 @@ class EWC(Finetune):
             self.penalty.add_gradient(self.scale)
 
     def end_task(self, task: int, train: Examples) -> None:
-        self.remember(self.fisher(task, train))
+        try:
+            self.remember(self.fisher(task, train))
+        except InputError as error:
+            raise InputError(f"task {task}: {error}") from error
         super().end_task(task, train)
 
     def fisher(self, task: int, train: Examples) -> Params:
