@@ -144,11 +144,109 @@ _LSTM_NET: dict[str, Values] = {
 }
 _LSTM_NET["permuted-digits"] = _LSTM_NET["split-digits"]
 
+
+def _without(values: Values, *names: str) -> Values:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _iwr(own: dict[str, Values]) -> dict[str, Values]:
+    """The importance-weighted regularizer in the place of the output regularizer, at the same strength."""
+    extra: Values = {"normalization": ("mean", "ours"), "exact": (False, "ours")}
+    return {
+        name: _without(values, "regularizer_form") | {"beta": (values["beta"][0], "ours")} | extra
+        for name, values in own.items()
+    }
+
+
+def _grow(own: dict[str, Values]) -> dict[str, Values]:
+    """Growth in the place of the output regularizer: as many parameters are trained at a time."""
+    extra: Values = {"head": ("per-task", "paper"), "warm_start": (False, "ours")}
+    return {name: _without(values, "beta", "lookahead", "regularizer_form") | extra for name, values in own.items()}
+
+
+_DGR: dict[str, Values] = {
+    "split-mnist": {
+        "encoder_hidden": ((400, 400), "vdV"),
+        "decoder_hidden": ((400, 400), "vdV"),
+        "latent": (100, "vdV"),
+    },
+    "permuted-mnist": {
+        "encoder_hidden": ((1000, 1000), "vdV"),
+        "decoder_hidden": ((1000, 1000), "vdV"),
+        "latent": (100, "vdV"),
+    },
+    "split-digits": {
+        "encoder_hidden": ((100, 100), "ours"),
+        "decoder_hidden": ((100, 100), "ours"),
+        "latent": (20, "ours"),
+    },
+}
+_DGR["permuted-digits"] = _DGR["split-digits"]
+
+# The decoder of the paper has two layers of 400, von Oswald et al.'s, which its protocol follows, is smaller.
+_GENERATED: dict[str, Values] = {
+    "split-mnist": {
+        "encoder_hidden": ((400, 400), "vO"),
+        "decoder_hidden": ((250, 350), "vO"),
+        "latent": (100, "vO"),
+        "task_condition": (100, "vO"),
+        "replay_weight": (0.5, "vO"),
+        "temperature": (2.0, "vO"),
+    },
+    "permuted-mnist": {
+        "encoder_hidden": ((1000, 1000), "vO"),
+        "decoder_hidden": ((400, 400), "vO"),
+        "latent": (100, "vO"),
+        "task_condition": (100, "vO"),
+        "replay_weight": (0.5, "vO"),
+        "temperature": (2.0, "vO"),
+    },
+    "split-digits": {
+        "encoder_hidden": ((100, 100), "ours"),
+        "decoder_hidden": ((60, 60), "ours"),
+        "latent": (20, "ours"),
+        "task_condition": (10, "ours"),
+        "replay_weight": (0.5, "vO"),
+        "temperature": (2.0, "vO"),
+    },
+}
+_GENERATED["permuted-digits"] = _GENERATED["split-digits"]
+
+_HNET_R: dict[str, Values] = {
+    "split-mnist": _HNET["split-mnist"] | {"chunk_size": (50_000, "vO"), "activation": ("elu", "vO")},
+    "permuted-mnist": _HNET["permuted-mnist"] | {"chunk_size": (85_000, "vO")},
+    "split-digits": _HNET["split-digits"] | {"chunk_size": (1_200, "ours"), "activation": ("elu", "vO")},
+}
+_HNET_R["permuted-digits"] = _HNET_R["split-digits"]
+
+_LSTM_NET_R: dict[str, Values] = {
+    "split-mnist": _LSTM_NET["split-mnist"] | {"chunk_size": (7_500, "rule"), "beta": (0.01, "vO")},
+    "permuted-mnist": _LSTM_NET["permuted-mnist"] | {"chunk_size": (33_400, "rule"), "beta": (0.1, "vO")},
+    "split-digits": _LSTM_NET["split-digits"] | {"chunk_size": (520, "rule")},
+}
+_LSTM_NET_R["permuted-digits"] = _LSTM_NET_R["split-digits"]
+
+
+def _replay(own: dict[str, Values]) -> dict[str, Values]:
+    """The same hypernetwork, writing a decoder."""
+    return {name: values | _GENERATED[name] for name, values in own.items()}
+
+
 _LWF: Values = {"temperature": (2.0, "vdV")}
 
 _OWN: dict[str, dict[str, Values]] = {
     "hnet": _HNET,
+    "hnet-iwr": _iwr(_HNET),
     "lstm-net": _LSTM_NET,
+    "lstm-net-iwr": _iwr(_LSTM_NET),
+    "lstm-net-grow": _grow(_LSTM_NET),
+    "dgr": _DGR,
+    "dgr-distill": {name: values | {"temperature": (2.0, "vdV")} for name, values in _DGR.items()},
+    "hnet-r": _replay(_HNET_R),
+    "hnet-iwr-r": _replay(_iwr(_HNET_R)),
+    "lstm-net-r": _replay(_LSTM_NET_R),
+    "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R)),
+    "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
     "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _TRAINING},
     "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _TRAINING},
     "si": {benchmark: {"epsilon": (0.1, "vdV")} for benchmark in _TRAINING},

@@ -25,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Fraction = Annotated[float, Ge(0), Le(1)]
+Natural = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 
 STRICT = ConfigDict(extra="forbid")
@@ -39,12 +40,14 @@ class Setting:
         classes: classes of each task.
         scenario: what is known at test time.
         make_target: makes a target network with the given number of logits.
+        image_shape: of one image; generators of images need it.
     """
 
     tasks: int
     classes: int
     scenario: Scenario
     make_target: Callable[[int], nn.Module]
+    image_shape: tuple[int, ...] = ()
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -76,8 +79,9 @@ class Config:
                 benchmark.classes_per_task,
                 scenario,
                 lambda outputs: parsed(benchmark.image_shape, outputs),
+                benchmark.image_shape,
             )
-        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target)
+        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target, benchmark.image_shape)
 
 
 class Learner(nn.Module, ABC):
