@@ -220,7 +220,8 @@ _HNET_R: dict[str, Values] = {
 _HNET_R["permuted-digits"] = _HNET_R["split-digits"]
 
 _LSTM_NET_R: dict[str, Values] = {
-    "split-mnist": _LSTM_NET["split-mnist"] | {"chunk_size": (7_500, "rule"), "beta": (0.01, "vO")},
+    "split-mnist": _without(_LSTM_NET["split-mnist"], "learning_rate")
+    | {"chunk_size": (7_500, "rule"), "beta": (0.01, "vO")},
     "permuted-mnist": _LSTM_NET["permuted-mnist"] | {"chunk_size": (33_400, "rule"), "beta": (0.1, "vO")},
     "split-digits": _LSTM_NET["split-digits"] | {"chunk_size": (520, "rule")},
 }
