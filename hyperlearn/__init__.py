@@ -2,10 +2,12 @@
 
 from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, tables, widgets
 from .errors import DataError, InputError
-from .hypernets import ChunkedHypernet, EmbeddingHypernet, Hypernetwork, LSTMHypernet
+from .fisher import fisher_information
+from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
 from .params import ParamLayout, Params, compression_ratio, count
+from .quadratic import QuadraticPenalty
 from .recipes import run, run_scenarios
-from .regularizers import OutputRegularizer, lookahead
+from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
 from .results import Result
 from .version import __version__
 
@@ -13,12 +15,15 @@ __all__ = [
     "ChunkedHypernet",
     "DataError",
     "EmbeddingHypernet",
+    "GrowingLSTMHypernet",
     "Hypernetwork",
+    "ImportanceWeightedRegularizer",
     "InputError",
     "LSTMHypernet",
     "OutputRegularizer",
     "ParamLayout",
     "Params",
+    "QuadraticPenalty",
     "Result",
     "__version__",
     "benchmarks",
@@ -26,6 +31,7 @@ __all__ = [
     "count",
     "data",
     "evaluation",
+    "fisher_information",
     "inference",
     "lookahead",
     "methods",

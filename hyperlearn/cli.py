@@ -97,17 +97,22 @@ def _methods(options: argparse.Namespace) -> None:
         method: {
             benchmark: {
                 field.name: {
-                    "value": getattr(found.config, field.name),
-                    "source": recipes.SOURCES[found.sources[field.name]],
+                    "value": _value([getattr(one.config, field.name) for one in found]),
+                    "source": recipes.SOURCES[found[0].sources[field.name]],
                 }
-                for field in fields(found.config)
+                for field in fields(found[0].config)
             }
             for benchmark in benchmarks.BENCHMARKS
-            for found in [recipes.recipe(method, benchmark)]
+            for found in [[recipes.recipe(method, benchmark, scenario) for scenario in SCENARIOS]]
         }
         for method in METHODS
     }
     print(json.dumps(made, indent=1))
+
+
+def _value(values: list[Any]) -> Any:
+    """One value where all scenarios have the same, else each scenario's."""
+    return values[0] if values.count(values[0]) == len(values) else dict(zip(SCENARIOS, values, strict=True))
 
 
 def _listing(lines: dict[str, str], as_json: bool) -> None:
@@ -121,13 +126,11 @@ def _listing(lines: dict[str, str], as_json: bool) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     # Everything that can be wrong is looked at before anything is trained.
-    config = recipes.configure(options.method, options.benchmark, **_overrides(options.rest))
+    overrides = _overrides(options.rest)
+    config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1", **overrides)
     if options.benchmark not in benchmarks.BENCHMARKS:
         benchmarks.load(options.benchmark)
     scenarios = [options.scenario] if options.scenario else list(config.learner_class.serves) or ["cl1"]
-    for scenario in scenarios:
-        if scenario not in SCENARIOS:
-            raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
     pick_device(options.device)
     results.check_writable(options.results)
     if options.checkpoint:

@@ -1,6 +1,6 @@
 """Penalties that keep a hypernetwork writing the same parameters for the tasks that it has learnt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -160,8 +160,175 @@ class _Gram:
         return total
 
 
+class ImportanceWeightedRegularizer:
+    r"""The same distance with each parameter weighted by how much its own task needs it (IWR).
+
+    .. math::
+        \frac{\beta}{T-1} \sum_{t<T} \sum_i F^t_i
+        \left( f_{h,i}(e_t, c, \Theta_h^*) - f_{h,i}(e_t, c, \Theta_h) \right)^2
+
+    (Chandra et al. 2022, arXiv 2209.07712, equation 3.) :math:`F^t` is the diagonal of the Fisher information of the
+    *target's* parameters (equation 4), taken once, when task t ends; see `hyperlearn.fisher_information`. The rest is
+    as in `OutputRegularizer`, and with F = 1 both are the same.
+
+    The weighted sum has no Gram form. By default one old task is drawn in each call, uniformly, and its term stands for
+    the mean over all: an unbiased estimate whose cost does not grow with the number of tasks. The host draws,
+    from torch's global generator, whatever the device.
+
+    F costs as many stored numbers for each task as the target has parameters, which the paper's argument about memory
+    leaves out. Targets cost less: where the hypernetwork is a `SharedHead` they are regenerated from the remembered
+    features and head, one task at a time.
+
+    Args:
+        hypernet: the hypernetwork.
+        beta: the constant :math:`\beta` >= 0.
+        normalization: ``"none"`` takes F as it is; its scale then differs from task to task by orders of magnitude.
+            ``"mean"`` divides it by its mean over the parameters, so that :math:`\beta` means what it means in
+            `OutputRegularizer`. An F that is 0 throughout stays 0.
+        exact: sum over all old tasks in each call instead of drawing one.
+
+    Raises:
+        InputError: beta is negative or no number, or the normalization is not known.
+
+    Example:
+        >>> from hyperlearn.hypernets import ChunkedHypernet
+        >>> hypernet = ChunkedHypernet(torch.nn.Linear(4, 2), tasks=2, chunk_size=4, task_dim=3, chunk_dim=3)
+        >>> penalty = ImportanceWeightedRegularizer(hypernet, beta=0.01)
+        >>> penalty.remember(0, {"weight": torch.ones(2, 4), "bias": torch.zeros(2)})
+        >>> with torch.no_grad():
+        ...     hypernet.head.bias += 1  # 8 of the 10 generated values are weights, of mean importance 0.8
+        >>> round(penalty().item(), 6)
+        0.1
+    """
+
+    def __init__(
+        self,
+        hypernet: EmbeddingHypernet,
+        beta: float,
+        normalization: Literal["none", "mean"] = "mean",
+        exact: bool = False,
+    ) -> None:
+        if not 0 <= beta < float("inf"):
+            raise InputError(f"beta must be a number >= 0, got {beta}")
+        if normalization not in ("none", "mean"):
+            raise InputError(f"no normalization {normalization!r}; there are none and mean")
+        self.hypernet = hypernet
+        self.beta = beta
+        self.normalization = normalization
+        self.exact = exact
+        self.memory: _Features | _Targets = (
+            _Features(hypernet) if isinstance(hypernet, SharedHead) else _Targets(hypernet)
+        )
+        self.tasks: list[int] = []
+        self.fisher: list[Tensor] = []  # [N] each
+
+    def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:
+        """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
+
+        Args:
+            task: the task that has ended.
+            fisher: its importance of each parameter, >= 0: a dict like the parameters, or one vector ``[N]``.
+
+        Raises `InputError` for a task that is remembered already, and for importances of other names or shapes, NaN,
+        infinite or negative.
+        """
+        if task in self.tasks:
+            raise InputError(f"task {task} is remembered already")
+        self.hypernet.index(task)  # refuses a task there is not
+        self.fisher.append(self._checked(task, fisher))
+        self.tasks.append(task)
+        self.memory.store(self.hypernet.index(self.tasks))
+
+    def _checked(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> Tensor:
+        layout = self.hypernet.layout
+        if isinstance(fisher, Tensor):
+            flat = fisher.detach()
+        else:
+            layout.check(fisher, f"Fisher information of task {task}")
+            flat = layout.flatten(fisher).detach()
+        if flat.shape != (layout.numel,):
+            raise InputError(
+                f"Fisher information of task {task}: shape {tuple(flat.shape)}, expected ({layout.numel},), one value "
+                "for each parameter of the target"
+            )
+        if not bool((flat.isfinite() & (flat >= 0)).all()):
+            raise InputError(f"Fisher information of task {task}: negative, NaN or infinite values")
+        weights = self.hypernet.task_embeddings
+        flat = flat.to(weights.device, weights.dtype, copy=True)
+        mean = flat.mean()
+        return flat / mean if self.normalization == "mean" and bool(mean > 0) else flat
+
+    def __call__(self) -> Tensor:
+        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
+        if not self.tasks:
+            return next(self.hypernet.parameters()).new_zeros(())
+        if self.exact:
+            return self.beta / len(self.tasks) * self.distances(range(len(self.tasks))).sum()
+        # The host draws: it knows at once which F that is, and nothing waits for the device.
+        return self.beta * self.distances([int(torch.randint(len(self.tasks), ()))]).sum()
+
+    def distances(self, which: Sequence[int]) -> Tensor:
+        """Weighted squared distances of the remembered tasks in ``which``, counted from the first: ``[len(which)]``."""
+        embeddings = self.hypernet.task_embeddings.detach()
+        parts = []
+        for i in which:
+            moved = self.hypernet.write(embeddings[self.tasks[i]][None])[0] - self.memory.target(i)
+            parts.append((self.fisher[i] * moved.square()).sum())
+        return torch.stack(parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs: the remembered tasks, importances and tensors."""
+        return {"tasks": list(self.tasks), "fisher": list(self.fisher), "memory": dict(self.memory.tensors)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.tasks = list(state["tasks"])
+        self.fisher = list(state["fisher"])
+        self.memory.tensors = dict(state["memory"])
+
+
+class _Targets:
+    """What to hold on to is stored: [T, N]."""
+
+    def __init__(self, hypernet: EmbeddingHypernet) -> None:
+        self.hypernet = hypernet
+        self.tensors: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def store(self, tasks: Tensor) -> None:
+        self.tensors = {"targets": self.hypernet.flat(tasks)}
+
+    def target(self, i: int) -> Tensor:
+        return self.tensors["targets"][i]
+
+
+class _Features:
+    """What to hold on to is regenerated from features [T, n_chunks, d1] and the head."""
+
+    def __init__(self, hypernet: SharedHead) -> None:
+        self.hypernet = hypernet
+        self.tensors: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def store(self, tasks: Tensor) -> None:
+        head = self.hypernet.head
+        self.tensors = {
+            "features": self.hypernet.features(self.hypernet.task_embeddings[tasks]),
+            "weight": head.weight.clone(),
+        }
+        if head.bias is not None:
+            self.tensors["bias"] = head.bias.clone()
+
+    @torch.no_grad()
+    def target(self, i: int) -> Tensor:
+        chunks = torch.nn.functional.linear(
+            self.tensors["features"][i], self.tensors["weight"], self.tensors.get("bias")
+        )
+        return chunks.flatten()[: self.hypernet.layout.numel]
+
+
 @contextmanager
-def lookahead(optimizer: Optimizer) -> Iterator[None]:
+def lookahead(optimizer: Optimizer, only: Iterable[Tensor] | None = None) -> Iterator[None]:
     r"""Move the weights to where the optimiser's next step would take them, and back at the end.
 
     Inside, :math:`\Theta_h + \Delta\Theta_h` of equation 2 stands in the place of :math:`\Theta_h`, where
@@ -170,6 +337,7 @@ def lookahead(optimizer: Optimizer) -> Iterator[None]:
 
     Args:
         optimizer: `torch.optim.Adam` without weight decay and AMSGrad.
+        only: the weights to move; default: all that have a gradient.
 
     Example, one training step with the regularizer evaluated ahead::
 
@@ -180,10 +348,12 @@ def lookahead(optimizer: Optimizer) -> Iterator[None]:
     """
     if not isinstance(optimizer, Adam):
         raise InputError(f"lookahead simulates a step of torch.optim.Adam, not of {type(optimizer).__name__}")
-    params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    kept = [p.detach().clone() for p in params]
+    chosen = None if only is None else {id(p) for p in only}
     with torch.no_grad():
-        torch._foreach_add_(params, _adam_steps(optimizer))
+        moves = list(_adam_steps(optimizer, chosen))
+        params = [p for p, _ in moves]
+        kept = [p.clone() for p in params]
+        torch._foreach_add_(params, [step for _, step in moves])
     try:
         yield
     finally:
@@ -191,13 +361,17 @@ def lookahead(optimizer: Optimizer) -> Iterator[None]:
             torch._foreach_copy_(params, kept)
 
 
-def _adam_steps(optimizer: Adam) -> list[Tensor]:
-    """The change that ``optimizer.step()`` would make to each parameter that has a gradient."""
-    steps = []
+def _adam_steps(optimizer: Adam, chosen: set[int] | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parameters that have a gradient, and the change that ``optimizer.step()`` would make to each.
+
+    Args:
+        optimizer: after ``backward``.
+        chosen: ids of the parameters that matter; None for all.
+    """
     for group in optimizer.param_groups:
         beta1, beta2 = group["betas"]
         for p in group["params"]:
-            if p.grad is None:
+            if p.grad is None or (chosen is not None and id(p) not in chosen):
                 continue
             state = optimizer.state[p]
             if state:
@@ -207,5 +381,4 @@ def _adam_steps(optimizer: Adam) -> list[Tensor]:
             else:  # before the first step
                 count, mean, square = 1.0, p.grad * (1 - beta1), p.grad.square() * (1 - beta2)
             scale = square.sqrt_().div_((1 - beta2**count) ** 0.5).add_(group["eps"])
-            steps.append(mean.div_(scale).mul_(-group["lr"] / (1 - beta1**count)))
-    return steps
+            yield p, mean.div_(scale).mul_(-group["lr"] / (1 - beta1**count))

@@ -181,10 +181,10 @@ class _Run:
         data = learner.training_data([t.train for t in self.benchmark.tasks[: task + 1]]).to(self.device)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + task)
         order = draw_indices(len(data), config.batch_size, config.iterations, generator).to(self.device)
+        learner.begin_task(task)  # may add parameters, so before the optimizer is made
         if self.step == 0 and (learner.fresh_optimizer or self.optimizer is None):
             self.optimizer = self.new_optimizer()
         assert self.optimizer is not None
-        learner.begin_task(task)
         if self.step == 0:
             self.train_seconds.append(0.0)
         before, started = self.train_seconds[-1], time.perf_counter()

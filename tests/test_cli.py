@@ -58,7 +58,7 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (["fly"], "invalid choice: 'fly'"),
         (["run", "split-minst", "hnet"], "no benchmark 'split-minst'; there are split-digits, permuted-digits"),
-        (["run", "split-digits", "hnett"], "no method 'hnett'; there are finetune, scratch, joint, hnet"),
+        (["run", "split-digits", "hnett"], "no method 'hnett'; there are finetune, scratch, joint, ewc"),
         (["run", "split-digits", "hnet", "--scenario", "cl4"], "no scenario 'cl4'; there are cl1, cl2, cl3"),
         (["run", "split-digits", "hnet", "--beta", "-1"], "beta: input should be greater than or equal to 0"),
         (["run", "split-digits", "hnet", "--beta", "x"], "beta: input should be a valid number"),

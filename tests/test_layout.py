@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "version"],
     ["params", "data"],
-    ["nets", "hypernets", "inference", "benchmarks"],
+    ["nets", "hypernets", "inference", "benchmarks", "fisher", "quadratic"],
     ["regularizers"],
     ["methods"],
     ["results"],

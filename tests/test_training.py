@@ -14,7 +14,7 @@ from hyperlearn.methods import METHODS, SCENARIOS
 
 DIGITS = hl.benchmarks.split_digits()
 SHORT: dict[str, Any] = {"iterations": 12, "batch_size": 16, "target": "mlp-20"}
-SMALL = {"hnet": {"chunk_size": 200}, "lstm-net": {"chunk_size": 100}}
+SMALL = {method: {"chunk_size": 100} for method in ("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow")}
 
 every_method = pytest.mark.parametrize("method", METHODS)
 

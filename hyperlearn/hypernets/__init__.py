@@ -2,6 +2,7 @@
 
 from .base import EmbeddingHypernet, Hypernetwork, SharedHead
 from .chunked import ChunkedHypernet
+from .growing import GrowingLSTMHypernet
 from .lstm import LSTMHypernet
 
-__all__ = ["ChunkedHypernet", "EmbeddingHypernet", "Hypernetwork", "LSTMHypernet", "SharedHead"]
+__all__ = ["ChunkedHypernet", "EmbeddingHypernet", "GrowingLSTMHypernet", "Hypernetwork", "LSTMHypernet", "SharedHead"]

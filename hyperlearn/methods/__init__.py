@@ -1,28 +1,77 @@
 """Continual-learning methods, one family a file."""
 
 from .base import SCENARIOS, Config, Learner, Scenario, Setting, Sizes
-from .hypernet import HNETConfig, HypernetLearner, LSTMNetConfig
+from .ewc import EWCConfig, OnlineEWCConfig
+from .hypernet import (
+    HNETConfig,
+    HNETIWRConfig,
+    HypernetLearner,
+    LSTMNetConfig,
+    LSTMNetGrowConfig,
+    LSTMNetIWRConfig,
+)
+from .hypernet_replay import (
+    HNETIWRReplayConfig,
+    HNETReplayConfig,
+    HypernetReplayLearner,
+    LSTMNetGrowReplayConfig,
+    LSTMNetIWRReplayConfig,
+    LSTMNetReplayConfig,
+)
+from .lwf import LwFConfig
 from .plain import FinetuneConfig, JointConfig, ScratchConfig
+from .replay import DGR, DGRConfig, DGRDistillConfig
+from .si import SIConfig
 
 METHODS: dict[str, type[Config]] = {
     "finetune": FinetuneConfig,
     "scratch": ScratchConfig,
     "joint": JointConfig,
+    "ewc": EWCConfig,
+    "online-ewc": OnlineEWCConfig,
+    "si": SIConfig,
+    "lwf": LwFConfig,
+    "dgr": DGRConfig,
+    "dgr-distill": DGRDistillConfig,
     "hnet": HNETConfig,
+    "hnet-iwr": HNETIWRConfig,
     "lstm-net": LSTMNetConfig,
+    "lstm-net-iwr": LSTMNetIWRConfig,
+    "lstm-net-grow": LSTMNetGrowConfig,
+    "hnet-r": HNETReplayConfig,
+    "hnet-iwr-r": HNETIWRReplayConfig,
+    "lstm-net-r": LSTMNetReplayConfig,
+    "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
+    "lstm-net-grow-r": LSTMNetGrowReplayConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
 __all__ = [
+    "DGR",
     "METHODS",
     "SCENARIOS",
     "Config",
+    "DGRConfig",
+    "DGRDistillConfig",
+    "EWCConfig",
     "FinetuneConfig",
     "HNETConfig",
+    "HNETIWRConfig",
+    "HNETIWRReplayConfig",
+    "HNETReplayConfig",
     "HypernetLearner",
+    "HypernetReplayLearner",
     "JointConfig",
     "LSTMNetConfig",
+    "LSTMNetGrowConfig",
+    "LSTMNetGrowReplayConfig",
+    "LSTMNetIWRConfig",
+    "LSTMNetIWRReplayConfig",
+    "LSTMNetReplayConfig",
     "Learner",
+    "LwFConfig",
+    "OnlineEWCConfig",
+    "SIConfig",
     "Scenario",
     "ScratchConfig",
     "Setting",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, ConfigDict
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
 
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Natural = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 
 STRICT = ConfigDict(extra="forbid")
@@ -38,12 +40,14 @@ class Setting:
         classes: classes of each task.
         scenario: what is known at test time.
         make_target: makes a target network with the given number of logits.
+        image_shape: of one image; generators of images need it.
     """
 
     tasks: int
     classes: int
     scenario: Scenario
     make_target: Callable[[int], nn.Module]
+    image_shape: tuple[int, ...] = ()
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -75,8 +79,9 @@ class Config:
                 benchmark.classes_per_task,
                 scenario,
                 lambda outputs: parsed(benchmark.image_shape, outputs),
+                benchmark.image_shape,
             )
-        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target)
+        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target, benchmark.image_shape)
 
 
 class Learner(nn.Module, ABC):
@@ -175,14 +180,24 @@ class Classifier(nn.Module):
 
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
-        out: Tensor = self.net(images)
+        return self.select(self.net(images), tasks, seen)
+
+    def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
+        """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
         classes = self.setting.classes
         if self.setting.scenario == "cl1":
             rows = tasks[:, None, None].expand(-1, 1, classes)
             return out.unflatten(1, (-1, classes)).gather(1, rows)[:, 0]
-        return out if self.setting.scenario == "cl2" else out[:, : seen * classes]
+        return out[:, self.columns(0, seen)]
 
-    def labels(self, batch: Batch) -> Tensor:
+    def columns(self, task: int, seen: int) -> slice:
+        """Which of the network's outputs are the logits for images of ``task``."""
+        classes = self.setting.classes
+        if self.setting.scenario == "cl1":
+            return slice(task * classes, (task + 1) * classes)
+        return slice(0, classes if self.setting.scenario == "cl2" else seen * classes)
+
+    def labels(self, batch: Batch | Examples) -> Tensor:
         """The index of the right logit: the class in all tasks' classes for CL3, else the class within the task."""
         if self.setting.scenario == "cl3":
             return batch.tasks * self.setting.classes + batch.labels

@@ -1,11 +1,19 @@
-"""Continual learning with a hypernetwork: HNET (von Oswald et al. 2020) and LSTM_NET (Chandra et al. 2022).
+"""Continual learning with a hypernetwork: HNET (von Oswald et al. 2020); LSTM_NET, IWR and GROW (Chandra et al. 2022).
 
 Training is the same in all three scenarios: the task is known while it is learnt, and its embedding is part of what
 is learnt. At test time CL1 is given the task; CL2 and CL3 infer it by predictive entropy. So one training serves all.
 
+What keeps old tasks is one of three things:
+
+- the output regularizer (equation 2): `hnet`, `lstm-net`
+- the importance-weighted regularizer (equation 3): `hnet-iwr`, `lstm-net-iwr`. The Fisher information of the parameters
+  that were generated for a task is taken over all of the task's training images when the task ends (equation 4).
+- growth (section 3.3): `lstm-net-grow`, which trains each task with a fresh Adam and no regularizer
+
 Deviations from the papers: none in the objective. The old tasks' embeddings are constants in the penalty and get no
 task gradient, so that with a fresh Adam for each task they do not move. Whether the penalty is taken at the weights as
-they are or one simulated step ahead is the option ``lookahead``.
+they are or one simulated step ahead is the option ``lookahead``. The sum over old tasks of the importance-weighted
+regularizer is estimated from one task a step unless ``exact`` is set.
 """
 
 from abc import abstractmethod
@@ -17,11 +25,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
-from ..hypernets import ChunkedHypernet, EmbeddingHypernet, LSTMHypernet
+from ..errors import InputError
+from ..fisher import fisher_information
+from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
-from ..regularizers import OutputRegularizer, lookahead
+from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
 from .base import SCENARIOS, STRICT, Config, Count, Learner, NonNegative, Setting, Sizes
+
+Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -34,97 +46,19 @@ class HypernetConfig(Config):
     """Size of a task embedding."""
     chunk_dim: Count = 96
     """Size of a chunk embedding."""
-    beta: NonNegative = 0.01
-    """Strength of the output regularizer."""
-    lookahead: bool = False
-    """Take the penalty one simulated step ahead, as equation 2 has it."""
-    regularizer_form: Literal["auto", "gram", "direct"] = "auto"
-    """How the output regularizer is computed; the value is the same."""
 
     @abstractmethod
-    def hypernet(self, target: nn.Module, tasks: int) -> EmbeddingHypernet:
+    def hypernet(self, target: nn.Module, tasks: int) -> Hypernetwork:
         """A hypernetwork of these sizes."""
 
-
-class HypernetLearner(Learner):
-    """A target network behind a hypernetwork, with the output regularizer.
-
-    The target's buffers (running statistics of batch norm, say) are kept for each task and restored with its weights.
-    """
-
-    serves = SCENARIOS
-    fresh_optimizer = True
-
-    def __init__(self, config: HypernetConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
-        self.config: HypernetConfig = config
-        target = setting.make_target(setting.classes)
-        self._target = (target,)  # in a tuple: the target's own parameters are not the learner's
-        self.hypernet = config.hypernet(target, setting.tasks)
-        self.regularizer = OutputRegularizer(self.hypernet, config.beta, config.regularizer_form)
-        self.buffer_names = [name for name, _ in target.named_buffers()]
-        for number, (_, buffer) in enumerate(target.named_buffers()):
-            self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
-
-    @property
-    def target(self) -> nn.Module:
-        """The target network; its own parameters are not used."""
-        return self._target[0]
-
-    def target_buffers(self, index: Tensor | int) -> Params:
-        """The target's buffers for a task (views of what is kept) or several (stacked)."""
-        return {name: getattr(self, f"target_buffer_{i}")[index] for i, name in enumerate(self.buffer_names)}
-
-    def train(self, mode: bool = True) -> Self:
-        self.target.train(mode)
-        return super().train(mode)
-
-    def task_loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the network that the hypernetwork writes for the present task."""
-        state = self.hypernet(self.learned) | self.target_buffers(self.learned)
-        logits = torch.func.functional_call(self.target, state, (batch.images,))
-        return nn.functional.cross_entropy(logits, batch.labels)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Task loss and penalty, both at the present weights."""
-        return self.task_loss(batch) + self.regularizer()
-
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        if not (self.config.lookahead and self.learned and self.config.beta):
-            self.loss(batch).backward()
-            return
-        self.task_loss(batch).backward()
-        with lookahead(optimizer):
-            self.regularizer().backward()
-
-    def end_task(self, task: int, train: Examples) -> None:
-        super().end_task(task, train)
-        self.regularizer.remember(task)
-
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
-        tasks = self.hypernet.index(range(self.learned or self.setting.tasks) if task is None else [task])
-        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
-        logits = task_logits(self.target, state, images)
-        if task is None:
-            return infer_by_entropy(logits)
-        return Prediction(logits[0].argmax(1), tasks.expand(len(images)))
-
-    def sizes(self) -> Sizes:
-        return Sizes(self.hypernet.layout.numel, count(self.hypernet, trainable=True), self.config.task_dim)
-
-    def get_extra_state(self) -> dict[str, object]:
-        return {**super().get_extra_state(), "regularizer": self.regularizer.state_dict()}
-
-    def set_extra_state(self, state: dict[str, object]) -> None:
-        super().set_extra_state(state)
-        self.regularizer.load_state_dict(state["regularizer"])  # type: ignore[arg-type]
+    @abstractmethod
+    def regularizer(self, hypernet: Hypernetwork) -> Regularizer | None:
+        """What keeps the parameters of old tasks, if it is a penalty."""
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
-class HNETConfig(HypernetConfig):
-    """Chunked hypernetwork with output regularizer (von Oswald et al. 2020)."""
-
-    learner_class = HypernetLearner
+class ChunkedConfig(HypernetConfig):
+    """Hyperparameters of a chunked hypernetwork."""
 
     hidden: tuple[Count, ...] = (10, 10)
     """Sizes of the hypernetwork's hidden layers; none for a linear one."""
@@ -144,10 +78,8 @@ class HNETConfig(HypernetConfig):
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
-class LSTMNetConfig(HypernetConfig):
-    """LSTM hypernetwork with output regularizer (Chandra et al. 2022)."""
-
-    learner_class = HypernetLearner
+class LSTMConfig(HypernetConfig):
+    """Hyperparameters of an LSTM hypernetwork."""
 
     hidden_size: Count = 64
     """Size of the LSTM's hidden state."""
@@ -161,3 +93,233 @@ class LSTMNetConfig(HypernetConfig):
             chunk_dim=self.chunk_dim,
             hidden_size=self.hidden_size,
         )
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class GrowingConfig(HypernetConfig):
+    """Hyperparameters of a growing LSTM hypernetwork."""
+
+    hidden_size: Count = 64
+    """Size of the LSTM's hidden state."""
+    head: Literal["per-task", "shared"] = "per-task"
+    """Whether each task has its own output layer, or the first task's is frozen and shared."""
+    warm_start: bool = False
+    """Start a task from the weights of the one before."""
+
+    def hypernet(self, target: nn.Module, tasks: int) -> GrowingLSTMHypernet:
+        return GrowingLSTMHypernet(
+            target,
+            chunk_size=self.chunk_size,
+            task_dim=self.task_dim,
+            chunk_dim=self.chunk_dim,
+            hidden_size=self.hidden_size,
+            head=self.head,
+            warm_start=self.warm_start,
+        )
+
+    def regularizer(self, hypernet: Hypernetwork) -> None:
+        return None
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class PenaltyConfig(HypernetConfig):
+    """Hyperparameters that both regularizers have."""
+
+    beta: NonNegative = 0.01
+    """Strength of the regularizer."""
+    lookahead: bool = False
+    """Take the penalty one simulated step ahead, as equations 2 and 3 have it."""
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class OutputPenaltyConfig(PenaltyConfig):
+    """Hyperparameters of the output regularizer."""
+
+    regularizer_form: Literal["auto", "gram", "direct"] = "auto"
+    """How the output regularizer is computed; the value is the same."""
+
+    def regularizer(self, hypernet: Hypernetwork) -> OutputRegularizer:
+        assert isinstance(hypernet, EmbeddingHypernet)
+        return OutputRegularizer(hypernet, self.beta, self.regularizer_form)
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class ImportancePenaltyConfig(PenaltyConfig):
+    """Hyperparameters of the importance-weighted regularizer."""
+
+    normalization: Literal["none", "mean"] = "mean"
+    """What the Fisher information is divided by."""
+    exact: bool = False
+    """Sum over all old tasks in each step, instead of drawing one."""
+
+    def regularizer(self, hypernet: Hypernetwork) -> ImportanceWeightedRegularizer:
+        assert isinstance(hypernet, EmbeddingHypernet)
+        return ImportanceWeightedRegularizer(hypernet, self.beta, self.normalization, self.exact)
+
+
+class GeneratingLearner(Learner):
+    """A hypernetwork that learns task after task and is kept from forgetting by a regularizer or by growth.
+
+    What its generated network is for, a subclass says by `task_loss` and `importance`.
+
+    Args:
+        config: the hyperparameters.
+        setting: the world.
+        target: the network whose parameters are generated.
+    """
+
+    fresh_optimizer = True
+
+    def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
+        super().__init__(config, setting)
+        self._target = (target,)  # in a tuple: the target's own parameters are not the learner's
+        self.hypernet = config.hypernet(target, setting.tasks)
+        self.regularizer = config.regularizer(self.hypernet)
+        self.looks_ahead = isinstance(config, PenaltyConfig) and config.lookahead and config.beta > 0
+
+    @property
+    def target(self) -> nn.Module:
+        """The target network; its own parameters are not used."""
+        return self._target[0]
+
+    def train(self, mode: bool = True) -> Self:
+        self.target.train(mode)
+        return super().train(mode)
+
+    @abstractmethod
+    def task_loss(self, batch: Batch) -> Tensor:
+        """What the present task is learnt by: a scalar."""
+
+    @abstractmethod
+    def importance(self, task: int, train: Examples) -> Params:
+        """Fisher information of the parameters generated for ``task``, over its training images."""
+
+    def begin_task(self, task: int) -> None:
+        """Grow, if the hypernetwork grows.
+
+        Raises `InputError` unless all earlier tasks were ended: what is there would be frozen half learnt.
+        """
+        if task != self.learned:
+            raise InputError(f"task {task} cannot begin: task {self.learned} is not finished")
+        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks == task:
+            self.hypernet.add_task()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Task loss and penalty, both at the present weights."""
+        loss = self.task_loss(batch)
+        return loss if self.regularizer is None else loss + self.regularizer()
+
+    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
+        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks > self.learned + 1:
+            raise InputError(f"a task was added to the hypernetwork while task {self.learned} is not finished")
+        if self.regularizer is None or not self.looks_ahead or not self.learned:
+            self.loss(batch).backward()
+            return
+        self.task_loss(batch).backward()
+        with lookahead(optimizer, only=self.hypernet.parameters()):
+            self.regularizer().backward()
+
+    def end_task(self, task: int, train: Examples) -> None:
+        super().end_task(task, train)
+        if isinstance(self.regularizer, ImportanceWeightedRegularizer):
+            self.regularizer.remember(task, self.importance(task, train))
+        elif self.regularizer is not None:
+            self.regularizer.remember(task)
+
+    def stored_per_task(self) -> int:
+        """Values that each further task adds to what has to be kept."""
+        if isinstance(self.hypernet, GrowingLSTMHypernet):
+            return self.hypernet.stored_per_task
+        assert isinstance(self.hypernet, EmbeddingHypernet)
+        fisher = self.hypernet.layout.numel if isinstance(self.regularizer, ImportanceWeightedRegularizer) else 0
+        return self.hypernet.task_embeddings.shape[1] + fisher
+
+    def get_extra_state(self) -> dict[str, object]:
+        kept = None if self.regularizer is None else self.regularizer.state_dict()
+        return {**super().get_extra_state(), "regularizer": kept}
+
+    def set_extra_state(self, state: dict[str, object]) -> None:
+        super().set_extra_state(state)
+        if self.regularizer is not None:
+            self.regularizer.load_state_dict(state["regularizer"])  # type: ignore[arg-type]
+
+
+class HypernetLearner(GeneratingLearner):
+    """A classifier behind a hypernetwork.
+
+    The target's buffers (running statistics of batch norm, say) are kept for each task and restored with its weights.
+    A task that a growing hypernetwork does not have yet is answered with the newest one's weights.
+    """
+
+    serves = SCENARIOS
+
+    def __init__(self, config: HypernetConfig, setting: Setting) -> None:
+        target = setting.make_target(setting.classes)
+        super().__init__(config, setting, target)
+        self.buffer_names = [name for name, _ in target.named_buffers()]
+        for number, (_, buffer) in enumerate(target.named_buffers()):
+            self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
+
+    def target_buffers(self, index: Tensor | int) -> Params:
+        """The target's buffers for a task (views of what is kept) or several (stacked)."""
+        return {name: getattr(self, f"target_buffer_{i}")[index] for i, name in enumerate(self.buffer_names)}
+
+    def task_loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the network that the hypernetwork writes for the present task."""
+        state = self.hypernet(self.learned) | self.target_buffers(self.learned)
+        logits = torch.func.functional_call(self.target, state, (batch.images,))
+        return nn.functional.cross_entropy(logits, batch.labels)
+
+    def importance(self, task: int, train: Examples) -> Params:
+        with torch.no_grad():
+            params = self.hypernet(task)
+        return fisher_information(self.target, params, train.images, train.labels, buffers=self.target_buffers(task))
+
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        there = self.hypernet.tasks
+        wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
+        tasks = self.hypernet.index(wanted)
+        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        logits = task_logits(self.target, state, images)
+        if task is None:
+            return infer_by_entropy(logits)
+        labels = logits[0].argmax(1)
+        return Prediction(labels, torch.full_like(labels, task))
+
+    def sizes(self) -> Sizes:
+        return Sizes(self.hypernet.layout.numel, count(self.hypernet), self.stored_per_task())
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class HNETConfig(ChunkedConfig, OutputPenaltyConfig):
+    """Chunked hypernetwork with output regularizer (von Oswald et al. 2020)."""
+
+    learner_class = HypernetLearner
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class HNETIWRConfig(ChunkedConfig, ImportancePenaltyConfig):
+    """Chunked hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
+
+    learner_class = HypernetLearner
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class LSTMNetConfig(LSTMConfig, OutputPenaltyConfig):
+    """LSTM hypernetwork with output regularizer (Chandra et al. 2022)."""
+
+    learner_class = HypernetLearner
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class LSTMNetIWRConfig(LSTMConfig, ImportancePenaltyConfig):
+    """LSTM hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
+
+    learner_class = HypernetLearner
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class LSTMNetGrowConfig(GrowingConfig):
+    """LSTM hypernetwork that grows with each task, without regularizer (Chandra et al. 2022)."""
+
+    learner_class = HypernetLearner

@@ -8,8 +8,9 @@ from torch import nn
 
 from ..errors import InputError
 from .mlp import MLP
+from .vae import VAE, Encoder, draw_code, vae_loss
 
-__all__ = ["MLP", "parse"]
+__all__ = ["MLP", "VAE", "Encoder", "draw_code", "parse", "vae_loss"]
 
 
 def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:

@@ -1,0 +1,138 @@
+"""The growing LSTM hypernetwork of Chandra et al. (2022): some weights are shared, the rest is a task's own."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .base import Hypernetwork, Tasks, chunk_count, pair_embeddings, small_head_, xavier_
+
+
+class GrowingLSTMHypernet(Hypernetwork):
+    r"""An LSTM hypernetwork that grows by input weights with each task and never forgets (LSTM_NET_GROW).
+
+    .. math::
+        h^t_j, s^t_j = \mathrm{LSTM}_{w^t, u}(\langle e_t, c_j \rangle, h^t_{j-1}, s^t_{j-1}), \qquad
+        \Theta^{(t,j)} = h^t_j W^t
+
+    with :math:`h_0 = s_0 = 0`, one layer and no biases (Chandra et al. 2022, arXiv 2209.07712, section 3.3). The
+    recurrent weights :math:`u`, which hold the dependence between chunks, and the chunk embeddings :math:`c_j` are
+    learnt with the first task, then frozen and shared. Each task has its own embedding, input weights :math:`w^t` and
+    output layer :math:`W^t`. What is written for earlier tasks stays the same to the bit, without any regularizer.
+
+    There is one task from the start; `add_task` begins each further one and freezes all that was there before.
+
+    Args:
+        target: any module; all its parameters are generated.
+        chunk_size: values in a chunk; the last chunk is cut to fit.
+        task_dim: size of a task embedding :math:`e_t`.
+        chunk_dim: size of a chunk embedding :math:`c_j`.
+        hidden_size: size of the hidden state.
+        head: ``"per-task"`` for an output layer :math:`W^t` of each task's own, as the equations have it; ``"shared"``
+            for one that is frozen after the first task, as the text has it, which names :math:`w^t` alone.
+        warm_start: start a further task from the last one's weights. Otherwise it starts like the first one. The paper
+            leaves it open ("keeps learning new task specific input weights").
+
+    Shapes:
+        ``flat(tasks)`` is ``[T, N]``, ``forward(task)`` a dict of the target's parameters.
+
+    Raises:
+        InputError: a size or an option is out of range.
+
+    Weights and embeddings start as those of `LSTMHypernet`.
+
+    Deviation from the paper: none is known; the paper does not say that the chunk embeddings are frozen, but what is
+    written for old tasks would drift otherwise.
+
+    Example:
+        >>> target = torch.nn.Linear(4, 2)
+        >>> hypernet = GrowingLSTMHypernet(target, chunk_size=4, task_dim=5, chunk_dim=6, hidden_size=7)
+        >>> before = hypernet.flat(0)
+        >>> hypernet.add_task()
+        1
+        >>> hypernet.flat([0, 1]).shape
+        torch.Size([2, 10])
+        >>> torch.equal(hypernet.flat(0), before)
+        True
+    """
+
+    def __init__(
+        self,
+        target: nn.Module,
+        *,
+        chunk_size: int,
+        task_dim: int,
+        chunk_dim: int,
+        hidden_size: int,
+        head: Literal["per-task", "shared"] = "per-task",
+        warm_start: bool = False,
+    ) -> None:
+        super().__init__(target, tasks=1)
+        chunks = chunk_count(self.layout, chunk_size)
+        if min(task_dim, chunk_dim, hidden_size) < 1:
+            raise InputError("embeddings and the hidden state need at least one unit each")
+        if head not in ("per-task", "shared"):
+            raise InputError(f"no head {head!r}; there are per-task and shared")
+        self.warm_start = warm_start
+        self.chunk_embeddings = nn.Parameter(torch.randn(chunks, chunk_dim))
+        self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))  # u, gates in PyTorch's order
+        self.task_embeddings = nn.ParameterList([torch.randn(task_dim)])
+        self.input_weights = nn.ParameterList([torch.empty(4 * hidden_size, task_dim + chunk_dim)])  # w^t
+        self.heads = nn.ParameterList([torch.empty(chunk_size, hidden_size)])  # W^t, or the one W
+        xavier_(self.recurrent_weight, blocks=4)
+        xavier_(self.input_weights[0], blocks=4)
+        small_head_(self.heads[0])
+        self._own = [self.task_embeddings, self.input_weights, *([self.heads] if head == "per-task" else [])]
+
+    @property
+    def stored_per_task(self) -> int:
+        """Values that each further task adds."""
+        return sum(own[0].numel() for own in self._own)
+
+    def add_task(self) -> int:
+        """Freeze everything and begin another task; returns the new task's number."""
+        self.requires_grad_(False)
+        for own in self._own:
+            own.append(nn.Parameter(own[-1].clone()))
+        if not self.warm_start:
+            nn.init.normal_(self.task_embeddings[-1])
+            xavier_(self.input_weights[-1], blocks=4)
+            if self.heads is self._own[-1]:
+                small_head_(self.heads[-1])
+        self.tasks += 1
+        return self.tasks - 1
+
+    def flat(self, tasks: Tasks) -> Tensor:
+        """Parameters of several tasks, each as one vector: ``[T, N]``.
+
+        A tensor of tasks is read by the host, unlike in other hypernetworks: it decides which weights are used. In
+        training the task is an int, and nothing waits for the device.
+        """
+        if isinstance(tasks, Tensor):
+            tasks = tasks.reshape(-1).tolist()
+        numbers = [tasks] if isinstance(tasks, int) else list(tasks)
+        self.index(numbers)  # refuses a task there is not
+        return torch.cat([self._write(number) for number in numbers])
+
+    def _write(self, task: int) -> Tensor:
+        """Parameters of one task, ``[1, N]``."""
+        pairs = pair_embeddings(self.task_embeddings[task][None], self.chunk_embeddings)  # [1, n_chunks, a + b]
+        # torch.lstm and not a loop in Python: oneDNN and cuDNN run the whole recurrence in one call. cuDNN wants its
+        # weights in one piece of memory.
+        w, u = self.input_weights[task], self.recurrent_weight
+        piece = torch.cat([w.flatten(), u.flatten()])
+        weights = [piece[: w.numel()].view_as(w), piece[w.numel() :].view_as(u)]
+        start = pairs.new_zeros(1, 1, u.shape[1])
+        hidden, _, _ = torch.lstm(
+            pairs.transpose(0, 1).contiguous(), (start, start), weights, False, 1, 0.0, self.training, False, False
+        )  # [n_chunks, 1, hidden_size]
+        head = self.heads[min(task, len(self.heads) - 1)]
+        return nn.functional.linear(hidden[:, 0], head).reshape(1, -1)[:, : self.layout.numel]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # A checkpoint may be of more tasks than there are here: grow to as many before its tensors are copied.
+        stored = sum(name.startswith(f"{prefix}input_weights.") for name in state_dict)
+        while self.tasks < stored:
+            self.add_task()
+        super()._load_from_state_dict(state_dict, prefix, *args)

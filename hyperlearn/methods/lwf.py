@@ -1,0 +1,95 @@
+r"""Learning without forgetting, LwF (Li & Hoiem 2017), as van de Ven & Tolias (2019) have it.
+
+The network as it was before task t says what it makes of the present task's images, and the network that is trained
+is held to that. No old image and no generator is needed.
+
+.. math:: \frac{1}{t} L_{CE} + \left(1 - \frac{1}{t}\right) L_{KD}, \qquad
+    L_{KD} = -\frac{T^2}{B} \sum_{b=1}^{B} \sum_k \hat p_k(x_b) \log p_k(x_b)
+
+on one batch of B images, both distributions softened by the temperature T: softmax(logits / T). They are
+
+- CL1: of each earlier task's head; L_KD is the mean over the heads;
+- CL2: of the shared head;
+- CL3: p over all classes seen so far, the present task's among them, and p-hat over those seen before, which is 0 for
+  the present task's: the old network's certainty that an image shows an old class counts against the new classes.
+
+Deviations: none from van de Ven & Tolias' code (branch "preprints"). Li & Hoiem weigh the two losses alike, and first
+train the new head alone.
+"""
+
+from copy import deepcopy
+from typing import Self
+
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..data import Batch, Examples
+from .base import STRICT, Config, Positive, Setting
+from .plain import Finetune
+
+
+def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
+    r"""Cross-entropy of softened predictions with an older network's, times the temperature squared: a scalar.
+
+    .. math:: -T^2 \, \mathrm{mean} \sum_k \mathrm{softmax}(\hat z / T)_k \log \mathrm{softmax}(z / T)_k
+
+    (Hinton et al. 2015; van de Ven & Tolias 2019.) The factor keeps the gradient's size the same for every temperature.
+
+    Args:
+        logits: ``[..., K]``, z; the mean is over the dimensions before the last.
+        old: ``[..., K_old]`` with K_old <= K, of the older network; the classes that it lacks have probability 0.
+        temperature: T > 0.
+
+    Example:
+        >>> sure = torch.tensor([[9.0, -9.0]])
+        >>> distillation(-sure, sure, temperature=2.0) > distillation(sure, sure, temperature=2.0)
+        tensor(True)
+    """
+    log_p = (logits / temperature).log_softmax(-1)[..., : old.shape[-1]]
+    return -((old / temperature).softmax(-1) * log_p).sum(-1).mean() * temperature**2
+
+
+class LwF(Finetune):
+    """One network, held on the present task's images to what it said before the task."""
+
+    def __init__(self, config: "LwFConfig", setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.config: LwFConfig = config
+        self.old = deepcopy(self.classifier.net).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.old.eval()
+        return self
+
+    def loss(self, batch: Batch) -> Tensor:
+        out: Tensor = self.classifier.net(batch.images)
+        seen = self.learned + 1
+        logits = self.classifier.select(out, batch.tasks, seen)
+        task_loss = cross_entropy(logits, self.classifier.labels(batch))
+        if not self.learned:
+            return task_loss
+        with torch.no_grad():
+            old: Tensor = self.old(batch.images)
+        if self.setting.scenario == "cl1":  # the heads of earlier tasks: [B, learned, classes]
+            heads = [z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old)]
+            kept = distillation(heads[0], heads[1], self.config.temperature)
+        else:
+            kept = distillation(logits, old[:, self.classifier.columns(0, self.learned)], self.config.temperature)
+        return task_loss / seen + (1 - 1 / seen) * kept
+
+    def end_task(self, task: int, train: Examples) -> None:
+        super().end_task(task, train)
+        self.old.load_state_dict(self.classifier.net.state_dict())
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class LwFConfig(Config):
+    """Hold the network to what it said of the present task's images before it learnt them."""
+
+    learner_class = LwF
+
+    temperature: Positive = 2.0
+    """T, by which logits are divided before the softmax."""

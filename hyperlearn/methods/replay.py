@@ -1,0 +1,160 @@
+r"""Deep generative replay, DGR (Shin et al. 2017), as van de Ven & Tolias (2019) have it.
+
+A variational autoencoder learns beside the classifier. When a task ends, a copy of both is kept. In each step of the
+next tasks the old generator draws as many images as the batch holds, the old classifier labels them, and both networks
+learn from the batch and from the replayed images, the number of tasks so far being t:
+
+.. math:: \frac{1}{t} L(\text{present task's images}) + \left(1 - \frac{1}{t}\right) L(\text{replayed images})
+
+L is the classifier's cross-entropy, and for the generator `hyperlearn.nets.vae_loss`. On replayed images the classifier
+learns either the old classifier's most likely class (`dgr`), or its whole prediction, softened by a temperature T
+(`dgr-distill`). The logits are
+
+- CL1: those of each earlier task's head, since nobody knows which task a replayed image is of; the mean over the heads;
+- CL2: those of the shared head;
+- CL3: those of all classes seen so far; the old classifier gives the present task's classes probability 0.
+
+Generator and classifier share one Adam, kept across tasks; they have no parameter in common, so that this is the same
+as one each. Deviation from van de Ven & Tolias' code (branch "preprints"): the encoder's output layer has a bias for
+the log variance too.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Self
+
+import torch
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..data import Batch, Examples
+from ..errors import InputError
+from ..inference import Prediction
+from ..nets import VAE
+from ..params import count
+from .base import STRICT, Classifier, Config, Count, Learner, Positive, Setting, Sizes
+from .lwf import distillation
+
+
+def check_pixels(examples: Examples) -> Examples:
+    """``examples`` as they are; raises `InputError` unless pixels can be taken for probabilities."""
+    if examples.images.is_floating_point():
+        low, high = float(examples.images.min()), float(examples.images.max())
+        if not (low >= 0 and high <= 1):
+            where = f"task {int(examples.tasks[0])}"
+            raise InputError(f"{where}: replay needs images with values in [0, 1], these have {low:g} to {high:g}")
+    return examples
+
+
+def no_past() -> InputError:
+    """What to raise where images of past tasks are asked for before there is one."""
+    return InputError("there is no past task to replay: no task is finished yet")
+
+
+class DGR(Learner):
+    """A classifier and a generator that both learn from what the generator remembers."""
+
+    def __init__(self, config: "ReplayConfig", setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.config: ReplayConfig = config
+        self.classifier = Classifier(setting)
+        self.generator = VAE(setting.image_shape, config.encoder_hidden, config.decoder_hidden, config.latent)
+        self.old_net = deepcopy(self.classifier.net).requires_grad_(False)
+        self.old_generator = deepcopy(self.generator).requires_grad_(False)
+        self.temperature = config.temperature if isinstance(config, DGRDistillConfig) else None
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.old_net.eval()
+        self.old_generator.eval()
+        return self
+
+    def training_data(self, seen: Sequence[Examples]) -> Examples:
+        return check_pixels(seen[-1])
+
+    def loss(self, batch: Batch) -> Tensor:
+        seen = self.learned + 1
+        present = self.classifier.cross_entropy(batch, seen) + self.generator.loss(batch.images).mean()
+        if not self.learned:
+            return present
+        images = self.replay(len(batch.images))
+        return present / seen + (1 - 1 / seen) * (self.remembered(images) + self.generator.loss(images).mean())
+
+    def replay(self, number: int) -> Tensor:
+        """Images of past tasks, drawn from the generator as it was before the present task: ``[number, *image]``.
+
+        Raises `InputError` before a task is finished.
+        """
+        if not self.learned:
+            raise no_past()
+        with torch.no_grad():
+            return self.old_generator.sample(number)
+
+    def remembered(self, images: Tensor) -> Tensor:
+        """The classifier's loss on replayed ``images``, against what the old classifier makes of them."""
+        out: Tensor = self.classifier.net(images)
+        with torch.no_grad():
+            old: Tensor = self.old_net(images)
+        if self.setting.scenario == "cl1":  # [B, learned, classes]
+            new, old = (z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old))
+        else:
+            new, old = (
+                out[:, self.classifier.columns(0, self.learned + 1)],
+                old[:, self.classifier.columns(0, self.learned)],
+            )
+        if self.temperature is None:
+            return cross_entropy(new.flatten(0, -2), old.argmax(-1).flatten())
+        return distillation(new, old, self.temperature)
+
+    def end_task(self, task: int, train: Examples) -> None:
+        super().end_task(task, train)
+        self.old_net.load_state_dict(self.classifier.net.state_dict())
+        self.old_generator.load_state_dict(self.generator.state_dict())
+
+    @torch.no_grad()
+    def samples(self, number: int, seed: int = 0) -> Tensor:
+        """Images for a figure, of all tasks finished so far, mixed: ``[number, *image]``.
+
+        The same seed gives the same codes; training is not disturbed. Raises `InputError` before a task is finished.
+        """
+        if not self.learned:
+            raise no_past()
+        device = next(self.parameters()).device
+        return self.old_generator.sample(number, torch.Generator(device).manual_seed(seed))
+
+    def predict(self, images: Tensor, task: int | None) -> Prediction:
+        return self.classifier.predict(images, task, seen=max(self.learned, 1))
+
+    def sizes(self) -> Sizes:
+        size = self.classifier.size() + count(self.generator)
+        return Sizes(size, size, stored_per_task=0)
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class ReplayConfig(Config):
+    """Hyperparameters of a generator of images."""
+
+    encoder_hidden: tuple[Count, ...] = (400, 400)
+    """Sizes of the encoder's hidden layers."""
+    decoder_hidden: tuple[Count, ...] = (400, 400)
+    """Sizes of the decoder's hidden layers."""
+    latent: Count = 100
+    """Size of a code."""
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class DGRConfig(ReplayConfig):
+    """Replay what a generator remembers, with the old classifier's labels (Shin et al. 2017)."""
+
+    learner_class = DGR
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class DGRDistillConfig(ReplayConfig):
+    """Replay what a generator remembers, with the old classifier's softened predictions."""
+
+    learner_class = DGR
+
+    temperature: Positive = 2.0
+    """T, by which logits are divided before the softmax."""
