@@ -223,9 +223,9 @@ def test_lwfs_old_network_is_the_one_before_the_task() -> None:
     learn(learner, optimizer, 0)
     before = {name: p.clone() for name, p in learner.classifier.net.state_dict().items()}
     learn_some_steps(learner, optimizer, 1)
-    assert all(torch.equal(p, before[name]) for name, p in learner.old.state_dict().items())
-    assert not any(p.requires_grad for p in learner.old.parameters())
-    assert not learner.train().old.training
+    assert all(torch.equal(p, before[name]) for name, p in learner.classifier.teacher.state_dict().items())
+    assert not any(p.requires_grad for p in learner.classifier.teacher.parameters())
+    assert not learner.train().classifier.teacher.training
     assert learner.sizes() == make("finetune", "cl1").sizes()
 
 

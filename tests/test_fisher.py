@@ -148,7 +148,7 @@ def test_fisher_refuses_what_does_not_fit() -> None:
         hl.fisher_information(net, params, images * float("nan"), labels)
     with pytest.raises(hl.InputError, match="no form 'fast'"):
         hl.fisher_information(net, params, images, labels, form="fast")
-    with pytest.raises(hl.InputError, match="the outer form needs hyperlearn.nets.MLP, not Linear"):
+    with pytest.raises(hl.InputError, match="the outer form needs"):
         hl.fisher_information(nn.Linear(6, 3), dict(nn.Linear(6, 3).named_parameters()), images, labels, form="outer")
     with pytest.raises(hl.InputError, match="batch_size"):
         hl.fisher_information(net, params, images, labels, batch_size=0)
