@@ -20,6 +20,7 @@ LAYERS = [
     ["evaluation"],
     ["training"],
     ["recipes"],
+    ["tuning"],
     ["tables", "plots", "widgets"],
     ["cli"],
 ]
