@@ -134,6 +134,12 @@ def test_verdicts(values: tuple[float, ...], verdict: str) -> None:
     assert next(c for c in cells if c.n).verdict == verdict
 
 
+def test_a_record_is_the_same_measurement_as_the_run_that_it_is_of(tmp_path: Path) -> None:
+    run = make(config={"hidden": (10, 10)})
+    assert results.read(results.write(run, tmp_path)).same_measurement(run)
+    assert not make(config={"hidden": (10, 20)}).same_measurement(run)
+
+
 @pytest.mark.parametrize(
     ("lstm", "hnet", "verdict", "difference"),
     [
