@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.complete
 SITE := _build/html
 
-.PHONY: book test environment lint types unit notebooks site pages run-book clean
+.PHONY: book test environment lint types unit notebooks site pages run-book bench clean
 .NOTPARALLEL: # the stages of `make test` stop at the first one that fails
 
 book: site
@@ -55,6 +55,9 @@ site: environment
 pages: site
 	@echo "== built pages in a browser"
 	$(BIN)/python -m pytest -q tests/pages
+
+bench: environment
+	$(BIN)/python benchmarks/bench.py
 
 run-book: environment
 	$(BIN)/python book/run.py --profile full

@@ -1,0 +1,60 @@
+"""The benchmarks measure what they say, in turns; how fast anything is, no test asks."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+spec = importlib.util.spec_from_file_location("bench", Path(__file__).parents[1] / "benchmarks" / "bench.py")
+bench = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bench)
+
+CPU = torch.device("cpu")
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count():
+    called = []
+
+    def turn(name):
+        called.append(name)
+        return float(len(called))
+
+    figures = bench.in_turns({name: lambda name=name: turn(name) for name in "ab"}, rounds=2)
+    assert called == list("ababab")
+    assert figures == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+    assert bench.against(figures["a"], figures["b"]) == pytest.approx((4 / 3 + 6 / 5) / 2)
+
+
+def test_what_is_kept_for_old_tasks():
+    """The Gram form keeps features, the direct form targets, IWR the Fisher information on top, GROW weights."""
+    numel = 475_202
+
+    def kept(learned, **changed):
+        return bench.kept(bench.Contender(device=CPU, learned=learned, tasks=4, iterations=1, **changed).learner)
+
+    def added(**changed):
+        return kept(3, **changed) - kept(2, **changed)
+
+    assert added(method="hnet", regularizer_form="direct") == numel
+    assert added(method="hnet", regularizer_form="gram") == 12 * 10  # chunks x last hidden layer
+    assert added(method="hnet-iwr") == 12 * 10 + numel
+    assert added(method="lstm-net-grow") == 96 + 4 * 64 * 192 + 64 * 6_100
+
+
+def test_tables_are_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "STEPS", 1)
+    monkeypatch.setattr(bench, "METHODS", ["finetune", "hnet"])
+    monkeypatch.setattr(bench, "REGULARIZERS", {"hnet, Gram": {"method": "hnet"}})
+    monkeypatch.setattr(bench, "OLD_TASKS", (1, 2))
+    monkeypatch.setattr(
+        "sys.argv", ["bench.py", "methods", "tasks", "--rounds=1", "--device=cpu", f"--results={tmp_path}"]
+    )
+    bench.main()
+    assert "hnet" in capsys.readouterr().out
+    methods = json.loads((tmp_path / "bench/cpu/methods.json").read_text())["rows"]
+    assert [row["method"] for row in methods] == ["finetune", "hnet"]
+    assert methods[0]["ratio"] == 1
+    tasks = json.loads((tmp_path / "bench/cpu/tasks.json").read_text())["rows"]
+    assert [(row["old_tasks"], row["ratio_to_2"] == 1) for row in tasks][1] == (2, True)
