@@ -21,6 +21,7 @@ LAYERS = [
     ["training"],
     ["recipes"],
     ["tables", "plots", "widgets"],
+    ["sweep"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
