@@ -13,6 +13,7 @@ On SLURM, start a cluster with ``dask_jobqueue`` and give the address of its sch
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -305,4 +306,10 @@ def _client(workers: int, scheduler: str | None) -> "Iterator[Client]":
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.run(_ignore_interrupts)
         yield client
+
+
+def _ignore_interrupts() -> None:
+    """At Ctrl-C a terminal interrupts workers too, which the client ends anyway, and in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

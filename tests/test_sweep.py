@@ -12,7 +12,7 @@ import pytest
 
 import hyperlearn as hl
 from hyperlearn import cli, results, sweep
-from hyperlearn.methods import SCENARIOS
+from hyperlearn.methods import METHODS, SCENARIOS
 from hyperlearn.sweep import Training
 
 SHORT = (("iterations", 20), ("target", "mlp-10"))
@@ -45,10 +45,14 @@ def check(folder: Path, expected: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one worker makes, beside a training that fails, which does not stop it."""
     folder = tmp_path_factory.mktemp("one")
-    sweep.run(planned(folder), workers=1)
+    bad = Training("split-digits", "finetune", ("cl2",), 0, folder, (*SHORT, ("learning_rate", 1e38)))
+    with pytest.raises(hl.InputError, match=r"1 of 7 trainings failed.*kept; finetune .*cl2.* became NaN or infinite"):
+        sweep.run([bad, *planned(folder)], workers=1)
     found = measured(folder)
     assert len(found) == 12
+    assert not bad.done()
     return found
 
 
@@ -118,15 +122,6 @@ def test_a_sweep_on_a_cluster_that_runs_already(
     assert "6 trainings, 6 of them with records already" in capsys.readouterr().out
 
 
-def test_a_training_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
-    good = Training("split-digits", "finetune", ("cl1",), 0, tmp_path, SHORT)
-    bad = Training("split-digits", "finetune", ("cl2",), 0, tmp_path, (*SHORT, ("learning_rate", 1e38)))
-    with pytest.raises(hl.InputError, match=r"1 of 2 trainings failed.*kept; finetune .*cl2.* became NaN or infinite"):
-        sweep.run([bad, good], workers=1)
-    assert good.done()
-    assert not bad.done()
-
-
 INTERRUPTED = """
 import os, signal, sys
 from hyperlearn import cli, sweep
@@ -171,17 +166,18 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on(one_worker: dic
     assert len(measured(folder)) == 12
 
 
-def test_the_tables_sweep_has_a_training_for_each_cell() -> None:
-    for number, (count, cells) in {1: (14, 48), 2: (18, 48)}.items():
-        made = sweep.trainings(f"table{number}", Path("results"), seeds=1, chosen=["split-mnist"])
-        both = sweep.trainings(f"table{number}", Path("results"), seeds=3)
-        assert len(made) <= count
-        assert len(both) == 6 * len(made)
-        runs = {(t.benchmark, t.method, s) for t in both for s in t.scenarios}
-        assert runs == {(c.benchmark, c.method, c.scenario) for c in hl.tables.table(number, [])}
-        assert len(runs) == cells
-        assert {t.folder for t in both} == {Path("results")}
-        assert [t.seed for t in both] == sorted(t.seed for t in both)
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_sweep_of_a_table_makes_each_of_its_cells_once(number: int) -> None:
+    made = sweep.trainings(f"table{number}", Path("results"), seeds=3)
+    runs = [(t.benchmark, t.method, scenario, t.seed) for t in made for scenario in t.scenarios]
+    cells = {(c.benchmark, c.method, c.scenario) for c in hl.tables.table(number, [])}
+    assert len(runs) == 3 * len(cells)
+    assert set(runs) == {(*cell, seed) for cell in cells for seed in range(3)}
+    assert {t.folder for t in made} == {Path("results")}
+    assert [t.seed for t in made] == sorted(t.seed for t in made)
+    for training in made:  # one training for all scenarios that it serves
+        served = METHODS[training.method].learner_class.serves
+        assert training.scenarios == served or (not served and len(training.scenarios) == 1)
 
 
 def test_table_3_starts_working_when_its_benchmark_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
