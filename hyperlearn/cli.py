@@ -187,10 +187,12 @@ def _run(options: argparse.Namespace) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark)
-    total = len(planned)
-    todo = total - sum(training.done() for training in planned)
-    print(f"{total} trainings, {total - todo} of them with records already", flush=True)
-    started, ended = time.monotonic(), 0
+    started, todo, ended = 0.0, 0, 0
+
+    def begin(trainings: int) -> None:
+        nonlocal started, todo
+        started, todo = time.monotonic(), trainings
+        print(f"{len(planned)} trainings, {len(planned) - todo} of them with records already", flush=True)
 
     def report(training: Training, error: str | None) -> None:
         nonlocal ended
@@ -205,6 +207,7 @@ def _sweep(options: argparse.Namespace) -> None:
         scheduler=options.scheduler,
         device=options.device,
         resume=options.resume,
+        begin=begin,
         report=report,
     )
 

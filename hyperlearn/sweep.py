@@ -213,6 +213,7 @@ def run(
     scheduler: str | None = None,
     device: str = "auto",
     resume: bool = True,
+    begin: Callable[[int], None] = lambda trainings: None,
     report: Callable[[Training, str | None], None] = lambda training, error: None,
 ) -> None:
     """Run all trainings whose records are not there yet.
@@ -225,6 +226,7 @@ def run(
         scheduler: the address of a Dask scheduler, in place of workers on this machine.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         resume: whether to go on from checkpoints; else they are removed before the start.
+        begin: called before the first training, with the number of those that are to be done.
         report: called after each training, with what went wrong or None.
 
     Raises `InputError` where something is wrong before the start, and at the end where trainings failed.
@@ -243,12 +245,14 @@ def run(
         for training in todo:
             training.forget()
     if not todo:
+        begin(0)
         return
     from dask.system import CPU_COUNT
     from distributed import as_completed
 
     failed: list[str] = []
     with _client(min(workers or (1 if on.type == "cuda" else CPU_COUNT), len(todo)), scheduler) as client:
+        begin(len(todo))
         futures = {client.submit(_work, training, device, pure=False): training for training in todo}
         for future in as_completed(futures):
             error = _error(future)
@@ -286,13 +290,14 @@ def _error(future: Any) -> str | None:
 def _client(workers: int, scheduler: str | None) -> "Iterator[Client]":
     """A client of the scheduler at an address, or of a cluster of processes on this machine."""
     from distributed import Client, LocalCluster
+    from distributed.utils import silence_logging_cmgr
 
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise InputError(f"no Dask scheduler answers at {scheduler}; give one such as tcp://host:8786") from error
-        with client:
+        with silence_logging_cmgr(logging.CRITICAL), client:  # a scheduler that is lost is told of in one line
             yield client
         return
     # Without limits of memory: Dask would stop a process that holds much, and a training holds what it needs.

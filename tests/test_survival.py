@@ -18,8 +18,8 @@ from hyperlearn import cli, data, results, training
 # One run of each kind of state: task embeddings and Fisher information, networks that grow, importances of weights,
 # and replay, which draws random numbers while it trains.
 RUNS = {
-    "lstm-net-iwr": ["--chunk-size", "100", "--hidden-size", "4"],
-    "lstm-net-grow": ["--chunk-size", "100", "--hidden-size", "4"],
+    "lstm-net-iwr": ["--chunk-size", "300", "--hidden-size", "4"],
+    "lstm-net-grow": ["--chunk-size", "300", "--hidden-size", "4"],
     "si": [],
     "dgr-distill": ["--encoder-hidden", "8", "--decoder-hidden", "8", "--latent", "3"],
 }

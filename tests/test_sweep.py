@@ -16,8 +16,6 @@ from hyperlearn.methods import METHODS, SCENARIOS
 from hyperlearn.sweep import Training
 
 SHORT = (("iterations", 20), ("target", "mlp-10"))
-# Their threads wait for connections when a cluster closes, and end a little later than it does.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 def planned(folder: Path) -> list[Training]:
