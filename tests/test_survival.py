@@ -35,7 +35,7 @@ PHASES: dict[CodeType, str] = {
 def run(method: str, folder: Path) -> int:
     training.CHECKPOINT_EVERY = 2
     data.digits.cache_clear()
-    arguments = ["run", "split-digits", method, "--iterations", "5", "--target", "mlp-10", *RUNS[method]]
+    arguments = ["run", "split-digits", method, "--iterations", "3", "--target", "mlp-10", *RUNS[method]]
     return cli.main([*arguments, "--results", str(folder)])
 
 
