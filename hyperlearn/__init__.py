@@ -1,6 +1,20 @@
 """Continual learning with hypernetworks: the library that the book is written with."""
 
-from . import benchmarks, data, evaluation, inference, methods, nets, params, plots, recipes, results, tables, widgets
+from . import (
+    benchmarks,
+    data,
+    evaluation,
+    inference,
+    methods,
+    nets,
+    params,
+    plots,
+    recipes,
+    results,
+    sweep,
+    tables,
+    widgets,
+)
 from .errors import DataError, InputError
 from .fisher import fisher_information
 from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
@@ -42,6 +56,7 @@ __all__ = [
     "results",
     "run",
     "run_scenarios",
+    "sweep",
     "tables",
     "widgets",
 ]

@@ -1,11 +1,13 @@
-"""The command line: ``hyperlearn benchmarks | methods | run | tune | table | data``."""
+"""The command line: ``hyperlearn benchmarks | methods | run | sweep | tune | table | data``."""
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 from typing import Any, NoReturn
@@ -14,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, data, recipes, results, tables, tuning
-from .errors import InputError
+from . import benchmarks, data, recipes, results, sweep, tables, tuning
+from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS
 from .results import Result
-from .training import pick_device, train
+from .sweep import Training
+from .training import pick_device
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hyperlearn: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("hyperlearn: interrupted; the records that were finished are kept", file=sys.stderr)
+        print(
+            "hyperlearn: interrupted; finished records are kept, the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -65,10 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("method", help=", ".join(METHODS))
     run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    run.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
-    run.add_argument("--checkpoint", type=Path, help="folder of checkpoints; a run that finds its own goes on from it")
+    run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
+    _add_common(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
+
+    many = command("sweep", _sweep, "Make all records of a table or figure of the paper that are not there yet.")
+    many.add_argument("name", help=", ".join(sweep.SWEEPS))
+    many.add_argument("--seeds", type=_natural, default=5, help="runs of each method: seeds 0, 1, ... (default 5)")
+    many.add_argument(
+        "--benchmark", action="append", default=[], help="can be given several times; default: the table's"
+    )
+    many.add_argument("--workers", type=_natural, help="processes on this machine (default: one for each core)")
+    many.add_argument("--scheduler", help="address of a running Dask cluster, such as tcp://host:8786")
+    _add_common(many)
 
     tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
     tune.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
@@ -88,6 +103,15 @@ def _parser() -> argparse.ArgumentParser:
 
     command("data", _data, "Say where data is looked for, what is there, and how to get the rest.")
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """What `run` and `sweep` share."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    parser.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from checkpoints (default)"
+    )
 
 
 def _natural(text: str) -> int:
@@ -142,31 +166,50 @@ def _run(options: argparse.Namespace) -> None:
     config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1", **overrides)
     if options.benchmark not in benchmarks.BENCHMARKS:
         benchmarks.load(options.benchmark)
-    scenarios = [options.scenario] if options.scenario else list(config.learner_class.serves) or ["cl1"]
+    scenarios = (options.scenario,) if options.scenario else config.learner_class.serves or ("cl1",)
     pick_device(options.device)
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
-    for scenario in scenarios:
-        results.check_not_taken(
-            options.results, options.benchmark, options.method, scenario, options.seed, asdict(config)
-        )
-    benchmark = benchmarks.load(options.benchmark)
-    with _progress(len(benchmark), config.iterations) as progress:
-        made = train(
-            options.method,
-            config,
-            benchmark,
-            scenarios=scenarios,
-            seed=options.seed,
-            device=options.device,
-            checkpoint=options.checkpoint,
-            progress=progress,
-        )
-    paths = [results.write(result, options.results) for result in made.values()]
+    training = Training(
+        options.benchmark, options.method, scenarios, options.seed, options.results, tuple(overrides.items())
+    )
+    training.done()  # where there is the same record already, it is made anew
+    if not options.resume:
+        training.forget(options.checkpoint)
+    tasks = len(benchmarks.load(options.benchmark))
+    with _progress(tasks, config.iterations) as progress:
+        made = training.run(options.device, options.checkpoint, progress)
     _print_results(list(made.values()))
-    for path in paths:
+    for path in training.records:
         print(path)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark)
+    started, todo, ended = 0.0, 0, 0
+
+    def begin(trainings: int) -> None:
+        nonlocal started, todo
+        started, todo = time.monotonic(), trainings
+        print(f"{len(planned)} trainings, {len(planned) - todo} of them with records already", flush=True)
+
+    def report(training: Training, error: str | None) -> None:
+        nonlocal ended
+        ended += 1
+        left = timedelta(seconds=round((time.monotonic() - started) / ended * (todo - ended)))
+        what = "done" if error is None else "failed"
+        print(f"{ended} of {todo} {what}: {training}; about {left} left", flush=True)
+
+    sweep.run(
+        planned,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        device=options.device,
+        resume=options.resume,
+        begin=begin,
+        report=report,
+    )
 
 
 def _tune(options: argparse.Namespace) -> None:
@@ -290,12 +333,20 @@ def _data(options: argparse.Namespace) -> None:
     folder = data.folder()
     print(f"data folder: {folder} (change it with HYPERLEARN_DATA)")
     print("digits: ready, they ship inside scikit-learn")
+    damaged: list[DataError] = []
     for name, kind in data.MNIST_LIKE.items():
         where = folder / kind / "raw"
-        if data.mnist_present(name):
-            print(f"{name}: ready, in {where}")
-        else:
+        if not data.mnist_present(name):
             print(f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}")
+            continue
+        try:
+            data.mnist(name)
+            print(f"{name}: ready, in {where}")
+        except DataError as error:
+            print(f"{name}: damaged, in {where}")
+            damaged.append(error)
+    if damaged:
+        raise damaged[0]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import numpy as np
@@ -116,6 +117,8 @@ def digits() -> Source:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
+    if bunch.images.shape != (1797, 8, 8) or bunch.target.shape != (1797,):
+        raise DataError(f"scikit-learn's digits have shape {bunch.images.shape}, expected (1797, 8, 8); reinstall it")
     images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8))
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     rank = torch.zeros_like(labels)  # how many images of the same class came before
@@ -170,34 +173,36 @@ def mnist_present(name: str = "mnist") -> bool:
 def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     from torchvision import datasets
 
-    kind = getattr(datasets, MNIST_LIKE[name])
     raw = root / MNIST_LIKE[name] / "raw"
     if not mnist_present(name):
         try:
             root.mkdir(parents=True, exist_ok=True)
-            kind(root, download=True)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # urllib's errors are OSErrors, torchvision adds RuntimeErrors
+            getattr(datasets, MNIST_LIKE[name])(root, download=True)  # it checks the MD5 sums of what it downloads
+        # urllib's errors are OSErrors, torchvision adds RuntimeErrors
+        except (OSError, RuntimeError, UnpicklingError) as error:
             raise DataError(
                 f"{MNIST_LIKE[name]} is not in {raw} and could not be downloaded "
                 f"({_first_line(error)}); put its four unpacked IDX files there"
             ) from error
     try:
-        part = kind(root, train=train, download=False)
-    except (OSError, RuntimeError, ValueError, AssertionError, TypeError, EOFError) as error:
+        # Not through torchvision's class, which takes files of an old format in their place where it finds them.
+        prefix = "train" if train else "t10k"
+        images = datasets.mnist.read_image_file(str(raw / f"{prefix}-images-idx3-ubyte"))
+        labels = datasets.mnist.read_label_file(str(raw / f"{prefix}-labels-idx1-ubyte"))
+    except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise DataError(
             f"{raw} holds a damaged or unreadable file of the {'training' if train else 'test'} part "
             f"({_first_line(error)}); remove it to download it anew"
         ) from error
     expected = 60_000 if train else 10_000
-    if part.data.shape != (expected, 28, 28) or part.targets.shape != (expected,):
+    if images.shape != (expected, 28, 28) or labels.shape != (expected,):
         raise DataError(
             f"{raw}: expected {expected} images of 28 x 28 and as many labels, found images "
-            f"{tuple(part.data.shape)} and labels {tuple(part.targets.shape)}"
+            f"{tuple(images.shape)} and labels {tuple(labels.shape)}"
         )
-    return part.data, part.targets
+    if labels.unique().tolist() != list(range(10)):
+        raise DataError(f"{raw}: expected labels 0 to 9 in {prefix}-labels-idx1-ubyte, found others or not all of them")
+    return images, labels
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,19 +3,22 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from packaging.version import Version
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from .errors import InputError
+from .version import __version__
 
 Fraction = Annotated[float, Ge(0), Le(1)]
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)
@@ -71,6 +74,10 @@ class Result:
     version: str
     commit: str | None
 
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.accuracy_matrix) for row in self.accuracy_matrix):
+            raise ValueError("the accuracy matrix is not square")
+
     @property
     def average_accuracy(self) -> float:
         """Mean over tasks of the accuracy after the last task."""
@@ -95,7 +102,20 @@ class Result:
         return measured(self) == measured(other)
 
 
-_RESULT = TypeAdapter(Result)
+def _not_newer(version: str) -> str:
+    if Version(version) > Version(__version__):
+        raise ValueError(f"written by hyperlearn {version}, which is newer than this {__version__}; update it")
+    return version
+
+
+@validated(frozen=True, config=ConfigDict(extra="ignore"))
+class _Stamp:
+    """The one field that is read first: a newer version may have changed all others."""
+
+    version: Annotated[str, AfterValidator(_not_newer)]
+
+
+_STAMP, _RESULT = TypeAdapter(_Stamp), TypeAdapter(Result)
 
 
 def record_path(folder: Path, benchmark: str, method: str, scenario: str, seed: int) -> Path:
@@ -106,42 +126,69 @@ def record_path(folder: Path, benchmark: str, method: str, scenario: str, seed: 
 def read(path: Path) -> Result:
     """The record in ``path``; raises `InputError` naming the file and what is wrong in it."""
     try:
-        return _RESULT.validate_json(path.read_bytes(), strict=True)
+        content = path.read_bytes()
+        _STAMP.validate_json(content, strict=True)
+        return _RESULT.validate_json(content, strict=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{path}: no valid record: {where}: {first['msg']}") from error
+        what = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: no valid record: {where}: {what}") from error
 
 
 def read_all(folder: Path) -> Iterator[Result]:
-    """All records below ``folder``, in the order of their paths."""
+    """All records below ``folder``, in the order of their paths.
+
+    Raises `InputError` for a record that is not valid, or that lies where another run's record belongs: a copy would
+    count a seed twice.
+    """
     for path in sorted(folder.glob("*/*.json")):
-        yield read(path)
+        result = read(path)
+        own = record_path(folder, result.benchmark, result.method, result.scenario, result.seed)
+        if path != own:
+            raise InputError(f"{path} holds the record that belongs into {own}; move it there or remove it")
+        yield result
 
 
 def write(result: Result, folder: Path) -> Path:
-    """Write the record atomically: either the whole file is there or none of it. Returns its path."""
-    path = record_path(folder, result.benchmark, result.method, result.scenario, result.seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, result.to_json().encode())
+    """Write the record atomically: either the whole file is there or none of it. Returns its path.
+
+    Raises `InputError` where it cannot be written, or where the record of another configuration is there, be it from a
+    run that ends at the same moment.
+    """
+    run = (result.benchmark, result.method, result.scenario, result.seed)
+    path = record_path(folder, *run)
+    write_atomically(path, result.to_json().encode(), lambda: check_not_taken(folder, *run, result.config))
     return path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside ``path``, flush to disk, then rename: a reader sees the old file or the new one, never a part."""
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None] = lambda: None) -> None:
+    """Write beside ``path``, flush to disk, then rename: a reader sees the old file or the new one, never a part.
+
+    ``may_replace`` is called where a file is there already, and raises an error to keep it. Raises `InputError` where
+    the disk or the folder does not take the file.
+    """
+    aside = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(aside, 0o644)  # mkstemp makes it private; a record is for everyone
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
+        try:
+            os.link(aside, path)  # fails where a file is there: of two runs that write at once only one is first
+        except OSError:  # there is one, or the file system has no hard links
+            may_replace()
+            os.replace(aside, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); what was there before is kept") from error
+    finally:
+        with suppress(OSError):
+            os.unlink(aside)
 
 
 def check_writable(folder: Path) -> None:
@@ -164,10 +211,19 @@ def check_not_taken(
     path = record_path(folder, benchmark, method, scenario, seed)
     if not path.exists():
         return
-    there, new = read(path).config, json.loads(json.dumps(config))
-    for key in sorted(there.keys() | new.keys()):
-        if there.get(key) != new.get(key):
-            raise InputError(
-                f"{path} is the record of a run with {key} = {there.get(key)}, this run has {new.get(key)}; "
-                "name another --results folder or remove the record"
-            )
+    differing = difference(read(path).config, json.loads(json.dumps(config)))
+    if differing:
+        raise InputError(
+            f"{path} is the record of a run with {differing}; name another --results folder or remove the record"
+        )
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The fields in which two runs differ, in words; empty where they do not.
+
+    Example:
+        >>> difference({"seed": 0, "beta": 0.01}, {"seed": 0, "beta": 0.1})
+        'beta = 0.01, this run has 0.1'
+    """
+    names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    return "; ".join(f"{name} = {there.get(name)}, this run has {here.get(name)}" for name in names)

@@ -1,5 +1,6 @@
 """The training step, a task, a run; and checkpoints that a run goes on from."""
 
+import io
 import os
 import platform
 import subprocess
@@ -7,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile, ZipFile
 
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as validated
 from torch import nn
 from torch.optim import Adam, Optimizer
 
@@ -20,13 +23,18 @@ from .benchmarks import Benchmark
 from .data import Examples, draw_indices
 from .errors import InputError
 from .methods import SCENARIOS, Config, Learner, Scenario
-from .results import Metrics, Parameters, Result, Seconds, write_atomically
+from .results import Fraction, Metrics, Parameters, Result, Seconds, difference, write_atomically
 from .version import __version__
 
 CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
+
+
+def checkpoint_path(folder: Path, benchmark: str, method: str, scenarios: Sequence[Scenario], seed: int) -> Path:
+    """Where a run's checkpoint lies: ``FOLDER/BENCHMARK-METHOD-SCENARIOS-seedN.pt``."""
+    return folder / f"{benchmark}-{method}-{'+'.join(scenarios)}-seed{seed}.pt"
 
 
 class Progress(Protocol):
@@ -96,14 +104,15 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         target: a target network in place of the configuration's: a function from the number of logits to a module, or
             a module, for methods that need no more than its shapes.
-        checkpoint: a folder; the run leaves a checkpoint there and goes on from one that it finds.
+        checkpoint: a folder; the run leaves a checkpoint there and goes on from its own if it finds one.
         progress: called as the run goes on.
 
     Returns:
         One result for each scenario.
 
     Raises:
-        InputError: a name or value is out of range, or training ran into NaN; the message says which task.
+        InputError: a name or value is out of range, a checkpoint is damaged or of another configuration or version, or
+            training ran into NaN; the message says which task.
     """
     place = pick_device(device)
     scenarios = _check_scenarios(method, config, benchmark, scenarios)
@@ -135,6 +144,19 @@ def _check_scenarios(
     return scenarios
 
 
+@validated(kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+class _Position:
+    """How far a run has come: what a checkpoint holds beside tensors."""
+
+    task: int
+    step: int
+    accuracy: dict[str, list[list[Fraction]]]
+    untrained: dict[str, list[Fraction]]
+    inferred: dict[str, Fraction | None]
+    train_seconds: list[float]
+    evaluate_seconds: dict[str, float]
+
+
 class _Run:
     """A run's state: what has been learnt and measured so far."""
 
@@ -162,7 +184,8 @@ class _Run:
 
     def go(self, checkpoint: Path | None) -> None:
         """Train and measure to the end, from a checkpoint if there is one."""
-        file = checkpoint and checkpoint / f"{self.identity()}.pt"
+        name = self.benchmark.name
+        file = checkpoint and checkpoint_path(checkpoint, name, self.method, self.scenarios, self.seed)
         if file and file.exists():
             self.load(file)
         else:
@@ -254,58 +277,73 @@ class _Run:
             commit=commit(),
         )
 
-    def identity(self) -> str:
-        """A file name that tells runs apart: what is run, and a digest of every hyperparameter."""
-        config = sha256(repr(sorted(asdict(self.config).items())).encode()).hexdigest()[:8]
-        return f"{self.benchmark.name}-{self.method}-{'+'.join(self.scenarios)}-seed{self.seed}-{config}"
+    def identity(self) -> dict[str, Any]:
+        """All that has to be the same for a checkpoint to be continued as if nothing had happened."""
+        return {
+            "checkpoint format": CHECKPOINT_FORMAT,
+            "hyperlearn": __version__,
+            "torch": str(torch.__version__),
+            "device": self.device.type,
+            "benchmark": self.benchmark.name,
+            "images": [(len(task.train), len(task.test)) for task in self.benchmark.tasks],
+            "method": self.method,
+            "scenarios": tuple(self.scenarios),
+            "seed": self.seed,
+            **asdict(self.config),
+        }
 
     def save(self, file: Path) -> None:
         """Write a checkpoint atomically."""
-        import io
-
         assert self.optimizer is not None
         state = {
-            "format": CHECKPOINT_FORMAT,
-            "identity": self.identity(),
-            "task": self.task,
-            "step": self.step,
+            "run": self.identity(),
+            "position": {name: getattr(self, name) for name in _Position.__dataclass_fields__},
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
-            "accuracy": self.accuracy,
-            "untrained": self.untrained,
-            "inferred": self.inferred,
-            "train_seconds": self.train_seconds,
-            "evaluate_seconds": self.evaluate_seconds,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, buffer.getvalue())
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
+        # A file may hold anything, and so torch and the learner may raise anything.
         try:
+            with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
+                if archive.testzip() is not None:
+                    raise BadZipFile("a checksum is wrong")
             state: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
-            found = (state["format"], state["identity"])
-        except Exception as error:  # torch.load raises many kinds, all of which mean the same here
+            differing = difference(state["run"], self.identity())
+        except Exception as error:
             raise InputError(f"{file} is no readable checkpoint; remove it to start anew") from error
-        if found != (CHECKPOINT_FORMAT, self.identity()):
-            raise InputError(f"{file} is the checkpoint of another run or version ({found[1]}); remove it")
-        self.task, self.step = state["task"], state["step"]
+        if differing:
+            raise InputError(
+                f"{file} is the checkpoint of a run with {differing}; name another folder or remove it to start anew"
+            )
+        try:
+            self.restore(state)
+        except Exception as error:
+            raise InputError(f"{file} does not hold what its run needs; remove it to start anew") from error
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's content; raises an error of any kind where it does not fit."""
+        position = _Position(**state["position"])
+        tasks = len(self.benchmark)
+        if not (0 <= position.task <= tasks and 0 <= position.step < self.config.iterations):
+            raise ValueError("no such task or step")
+        for scenario in self.scenarios:
+            rows = [position.untrained[scenario], *position.accuracy[scenario]]
+            if [len(row) for row in rows] != [tasks] * (position.task + 1):
+                raise ValueError("accuracies are missing")
+        vars(self).update(vars(position))
         self.learner.load_state_dict(state["learner"])
-        self.accuracy, self.untrained, self.inferred = (
-            state["accuracy"],
-            state["untrained"],
-            state["inferred"],
-        )
-        self.train_seconds, self.evaluate_seconds = state["train_seconds"], state["evaluate_seconds"]
         self.optimizer = self.new_optimizer()
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
             self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
-        if self.device.type == "cuda" and state["rng_cuda"] is not None:
+        if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng_cuda"].cpu())
 
 

@@ -22,6 +22,7 @@ LAYERS = [
     ["recipes"],
     ["tuning"],
     ["tables", "plots", "widgets"],
+    ["sweep"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

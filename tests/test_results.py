@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import hyperlearn as hl
-from hyperlearn import results, tables
+from hyperlearn import results, sweep, tables
 
 RECORDS = Path(__file__).parent.parent / "results"
 
@@ -102,7 +102,7 @@ def test_a_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(hl.InputError, match=r"cannot write .* \(No space left on device\)"):
         results.write(make(accuracy=0.9), tmp_path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -178,9 +178,9 @@ def test_there_are_three_tables_with_the_papers_cells() -> None:
 
 def test_the_committed_records_can_be_read() -> None:
     """Every record in results/ is valid and lies where its own fields say."""
-    for path in RECORDS.glob("*/*.json"):
-        result = results.read(path)
-        assert path == results.record_path(RECORDS, result.benchmark, result.method, result.scenario, result.seed)
+    for folder in (RECORDS, *(found for name in sweep.SWEEPS for found in RECORDS.glob(f"{name}/*"))):
+        for result in results.read_all(folder):
+            assert result.accuracy_matrix
 
 
 def test_the_readme_shows_what_the_records_say() -> None:

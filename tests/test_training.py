@@ -1,5 +1,6 @@
 """Runs: they learn, they are repeatable to the bit, and they go on from a checkpoint as if nothing had happened."""
 
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -73,12 +74,19 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
         assert len(resumed[scenario].seconds.train) == 5
 
 
-def test_a_checkpoint_belongs_to_one_configuration(tmp_path: Path) -> None:
-    """Another seed or hyperparameter starts anew, beside it."""
-    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
-    hl.run("finetune", DIGITS, seed=1, checkpoint=tmp_path, **short("finetune"))
-    hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune", learning_rate=0.1))
-    assert len(list(tmp_path.iterdir())) == 3
+def test_a_checkpoint_belongs_to_one_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed starts anew, beside it; another hyperparameter, version or data is refused and named."""
+    run = partial(hl.run, "finetune", checkpoint=tmp_path)
+    run(DIGITS, **short("finetune"))
+    run(DIGITS, seed=1, **short("finetune"))
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(hl.InputError, match=r"a run with batch_size = 16, this run has 8; learning_rate = 0.003, this"):
+        run(DIGITS, **short("finetune", learning_rate=0.1, batch_size=8))
+    with pytest.raises(hl.InputError, match="a run with images = "):
+        run(hl.benchmarks.split_digits(validation=0.5), **short("finetune"))
+    monkeypatch.setattr(training, "__version__", "0.0.9")
+    with pytest.raises(hl.InputError, match=r"a run with hyperlearn = 0.1.0, this run has 0.0.9"):
+        run(DIGITS, **short("finetune"))
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -86,7 +94,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     hl.run("finetune", DIGITS, seed=1, checkpoint=tmp_path, **short("finetune"))
     one, other = sorted(tmp_path.iterdir())
     one.write_bytes(other.read_bytes())
-    with pytest.raises(hl.InputError, match="is the checkpoint of another run"):
+    with pytest.raises(hl.InputError, match="is the checkpoint of a run with seed = 1, this run has 0"):
         hl.run("finetune", DIGITS, checkpoint=tmp_path, **short("finetune"))
     one.write_bytes(other.read_bytes()[:1000])
     with pytest.raises(hl.InputError, match="is no readable checkpoint"):

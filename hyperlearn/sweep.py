@@ -1,0 +1,320 @@
+"""Many trainings on Dask: on the cores of this machine, or on a cluster that runs already.
+
+A worker writes its checkpoints and records itself, into the folder that all workers and the client share, as nodes of a
+SLURM cluster do. So a record that is finished is safe whatever happens to the client, and a training whose worker died
+goes on from its checkpoint on another one. Renaming is atomic there too, so that a record is whole or not there.
+
+On SLURM, start a cluster with ``dask_jobqueue`` and give the address of its scheduler::
+
+    from dask_jobqueue import SLURMCluster
+    cluster = SLURMCluster(cores=1, processes=1, memory="8GB", walltime="24:00:00")  # one training a worker
+    cluster.scale(20)
+    print(cluster.scheduler_address)  # hyperlearn sweep table1 --seeds 5 --scheduler tcp://...
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import benchmarks, recipes, results, tables
+from .errors import InputError
+from .methods import METHODS, SCENARIOS, Config, Scenario
+from .results import Result
+from .training import Progress, checkpoint_path, pick_device, train
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+THREADS = 1
+"""Threads of each training. More would make sums depend on their number, and with it records on that of the workers."""
+
+CONNECT_SECONDS = 10.0
+"""How long to wait for a scheduler to answer."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training, the unit of work of a sweep; it gives one record for each of its scenarios.
+
+    Args:
+        benchmark: a name in `BENCHMARKS`.
+        method: a name in `METHODS`.
+        scenarios: what to measure; more than one only where one training serves them.
+        seed: of initialisation and of the order of images.
+        folder: where its records go.
+        overrides: hyperparameters that differ from the recipe, as pairs of name and value.
+    """
+
+    benchmark: str
+    method: str
+    scenarios: tuple[Scenario, ...]
+    seed: int
+    folder: Path
+    overrides: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        changed = "".join(f", {name}={value}" for name, value in self.overrides)
+        return f"{self.method} on {self.benchmark}, {'+'.join(self.scenarios)}, seed {self.seed}{changed}"
+
+    @property
+    def config(self) -> Config:
+        """The recipe's configuration, with the overrides."""
+        return recipes.configure(self.method, self.benchmark, self.scenarios[0], **dict(self.overrides))
+
+    @property
+    def records(self) -> list[Path]:
+        """Where its records lie once it is done."""
+        return [results.record_path(self.folder, self.benchmark, self.method, s, self.seed) for s in self.scenarios]
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoint, unless another one is named."""
+        return self.folder / ".checkpoints"
+
+    def done(self) -> bool:
+        """Whether all its records are there; raises `InputError` where one is damaged or of another configuration."""
+        config = asdict(self.config)
+        for scenario in self.scenarios:
+            results.check_not_taken(self.folder, self.benchmark, self.method, scenario, self.seed, config)
+        return all(path.exists() for path in self.records)
+
+    def run(
+        self, device: str = "auto", checkpoint: Path | None = None, progress: Progress | None = None
+    ) -> dict[Scenario, Result]:
+        """Train, going on from a checkpoint that is there, and write the records.
+
+        A checkpoint in the folder ``checkpoint`` is kept at the end; without one, it is removed.
+        """
+        made = train(
+            self.method,
+            self.config,
+            benchmarks.load(self.benchmark),
+            scenarios=self.scenarios,
+            seed=self.seed,
+            device=device,
+            checkpoint=checkpoint or self.checkpoints,
+            progress=progress,
+        )
+        for result in made.values():
+            results.write(result, self.folder)
+        if checkpoint is None:
+            self.forget()
+        return made
+
+    def forget(self, checkpoint: Path | None = None) -> None:
+        """Remove its checkpoint, and what a killed process may have left beside it."""
+        folder = checkpoint or self.checkpoints
+        file = checkpoint_path(folder, self.benchmark, self.method, self.scenarios, self.seed)
+        for path in [file, *folder.glob(f".{file.name}.*.tmp")]:
+            path.unlink(missing_ok=True)
+
+
+Variants = list[tuple[str, tuple[Scenario, ...], dict[str, Any]]]
+"""Methods, each with scenarios and overrides."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a sweep is made of: its usual benchmarks, and what is varied on one of them."""
+
+    benchmarks: tuple[str, ...]
+    variants: Callable[[str], Variants]
+
+
+def _table(number: int) -> _Plan:
+    cells = [(cell.method.removesuffix("-during"), cell.scenario, cell.benchmark) for cell in tables.table(number, [])]
+    found = {method: tuple(s for s in SCENARIOS if any(c[:2] == (method, s) for c in cells)) for method, *_ in cells}
+    return _Plan(
+        tuple(dict.fromkeys(benchmark for *_, benchmark in cells)),
+        lambda _: [(method, scenarios, {}) for method, scenarios in found.items()],
+    )
+
+
+def _compression(benchmark: str) -> Variants:
+    """Chunks from an eighth to four times the recipe's: on Split MNIST, ratios from 0.15 (HNET) or 0.4 to 3.4."""
+    sizes = {method: vars(recipes.recipe(method, benchmark).config)["chunk_size"] for method in ("hnet", "lstm-net")}
+    factors = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
+    return [(m, SCENARIOS, {"chunk_size": int(size * factor)}) for factor in factors for m, size in sizes.items()]
+
+
+def _beta(_: str) -> Variants:
+    """Six decades around the recipe's beta; the paper's finding is a plateau above and forgetting below."""
+    return [("lstm-net-iwr", SCENARIOS, {"beta": 10.0**exponent}) for exponent in range(-5, 2)]
+
+
+SWEEPS: dict[str, Callable[[], _Plan]] = {
+    "table1": lambda: _table(1),
+    "table2": lambda: _table(2),
+    "table3": lambda: _table(3),
+    "compression": lambda: _Plan(("split-mnist",), _compression),
+    "beta": lambda: _Plan(("split-mnist",), _beta),
+}
+"""Every sweep by its name on the command line."""
+
+
+def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = ()) -> list[Training]:
+    """All trainings of a sweep, seed by seed, so that a sweep that was stopped has as many runs of each method.
+
+    Records with overrides go into a folder for each value, ``FOLDER/beta/beta=0.01``, which is a results folder of its
+    own: they are never taken for those of a table.
+
+    Args:
+        name: a name in `SWEEPS`.
+        folder: the results folder.
+        seeds: how many.
+        chosen: benchmarks; default: those of the table, or Split MNIST.
+
+    Raises `InputError` for a name there is not, and where the library has none of the sweep's benchmarks.
+
+    Example:
+        >>> print(*trainings("table1", Path("results"), seeds=1, chosen=["split-mnist"])[8:11], sep="\\n")
+        si on split-mnist, cl3, seed 0
+        hnet on split-mnist, cl1+cl2+cl3, seed 0
+        hnet-iwr on split-mnist, cl1+cl2+cl3, seed 0
+    """
+    if name not in SWEEPS:
+        raise InputError(f"no sweep {name!r}; there are {', '.join(SWEEPS)}")
+    if seeds < 1:
+        raise InputError(f"a sweep needs at least one seed, got {seeds}")
+    plan = SWEEPS[name]()
+    for benchmark in chosen:
+        if benchmark not in benchmarks.BENCHMARKS:
+            raise InputError(f"no benchmark {benchmark!r}; there are {', '.join(benchmarks.BENCHMARKS)}")
+    used = list(dict.fromkeys(chosen)) or [b for b in plan.benchmarks if b in benchmarks.BENCHMARKS]
+    if not used:
+        raise InputError(
+            f"{name} needs the benchmark {', '.join(plan.benchmarks)}, which this version does not have; "
+            f"choose with --benchmark from {', '.join(benchmarks.BENCHMARKS)}"
+        )
+    made = []
+    for seed in range(seeds):
+        for benchmark in used:
+            for method, scenarios, overrides in plan.variants(benchmark):
+                label = ",".join(f"{key}={value}" for key, value in overrides.items())
+                together = METHODS[method].learner_class.serves
+                for group in [scenarios] if together else [(scenario,) for scenario in scenarios]:
+                    where = folder / name / label if overrides else folder
+                    made.append(Training(benchmark, method, group, seed, where, tuple(overrides.items())))
+    return made
+
+
+def run(
+    planned: Sequence[Training],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    device: str = "auto",
+    resume: bool = True,
+    begin: Callable[[int], None] = lambda trainings: None,
+    report: Callable[[Training, str | None], None] = lambda training, error: None,
+) -> None:
+    """Run all trainings whose records are not there yet.
+
+    A training that fails does not stop the others. One whose worker dies starts again on another, from its checkpoint.
+
+    Args:
+        planned: for example of `trainings`.
+        workers: processes on this machine; default: one for each core, or a single one where they share a GPU.
+        scheduler: the address of a Dask scheduler, in place of workers on this machine.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        resume: whether to go on from checkpoints; else they are removed before the start.
+        begin: called before the first training, with the number of those that are to be done.
+        report: called after each training, with what went wrong or None.
+
+    Raises `InputError` where something is wrong before the start, and at the end where trainings failed.
+    """
+    if workers is not None and scheduler is not None:
+        raise InputError("a cluster has its own workers: give either a number of workers or a scheduler")
+    if workers is not None and workers < 1:
+        raise InputError(f"a sweep needs at least one worker, got {workers}")
+    todo = [training for training in planned if not training.done()]
+    on = pick_device(device)
+    for folder in {training.folder for training in todo}:
+        results.check_writable(folder)
+    for benchmark in {training.benchmark for training in todo}:
+        benchmarks.load(benchmark)  # so that wrong data is found here, and workers do not all download at once
+    if not resume:
+        for training in todo:
+            training.forget()
+    if not todo:
+        begin(0)
+        return
+    from dask.system import CPU_COUNT
+    from distributed import as_completed
+
+    failed: list[str] = []
+    with _client(min(workers or (1 if on.type == "cuda" else CPU_COUNT), len(todo)), scheduler) as client:
+        begin(len(todo))
+        futures = {client.submit(_work, training, device, pure=False): training for training in todo}
+        for future in as_completed(futures):
+            error = _error(future)
+            report(futures[future], error)
+            if error is not None:
+                failed.append(f"{futures[future]}: {error}")
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(todo)} trainings failed, the records of the others are kept; {failed[0]}"
+        )
+
+
+_ALONE = threading.Lock()
+
+
+def _work(training: Training, device: str) -> None:
+    """What a worker does with one training."""
+    with _ALONE:  # random numbers are the process's, and a worker of several threads would draw them for several runs
+        if not training.done():  # its first worker may have died after it had written the last record
+            torch.set_num_threads(THREADS)
+            training.run(device)
+
+
+def _error(future: Any) -> str | None:
+    try:
+        future.result()
+    except InputError as error:
+        return str(error)
+    except (Exception, CancelledError) as error:  # a worker runs into anything: no memory, no module, no network
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return None
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> "Iterator[Client]":
+    """A client of the scheduler at an address, or of a cluster of processes on this machine."""
+    from distributed import Client, LocalCluster
+    from distributed.utils import silence_logging_cmgr
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no Dask scheduler answers at {scheduler}; give one such as tcp://host:8786") from error
+        with silence_logging_cmgr(logging.CRITICAL), client:  # a scheduler that is lost is told of in one line
+            yield client
+        return
+    # Without limits of memory: Dask would stop a process that holds much, and a training holds what it needs.
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(_ignore_interrupts)
+        yield client
+
+
+def _ignore_interrupts() -> None:
+    """At Ctrl-C a terminal interrupts workers too, which the client ends anyway, and in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

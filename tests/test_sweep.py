@@ -1,0 +1,213 @@
+"""Sweeps: what they are made of, and that every record arrives, once, whatever happens to a worker."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyperlearn as hl
+from hyperlearn import cli, results, sweep
+from hyperlearn.methods import METHODS, SCENARIOS
+from hyperlearn.sweep import Training
+
+SHORT = (("iterations", 20), ("target", "mlp-10"))
+
+
+def planned(folder: Path) -> list[Training]:
+    """Two methods, one of which serves all scenarios at once; three seeds: six trainings, twelve records."""
+    own = (("chunk_size", 100), ("hidden_size", 4))
+    return [
+        training
+        for seed in range(3)
+        for training in (
+            Training("split-digits", "lstm-net", SCENARIOS, seed, folder, SHORT + own),
+            Training("split-digits", "finetune", ("cl1",), seed, folder, SHORT),
+        )
+    ]
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    return {path.name: vars(results.read(path)) | {"seconds": None} for path in folder.glob("*/*.json")}
+
+
+def check(folder: Path, expected: dict[str, Any]) -> None:
+    assert measured(folder) == expected
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == len(expected)  # no checkpoint is left, and nothing half written
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one worker makes, beside a training that fails, which does not stop it."""
+    folder = tmp_path_factory.mktemp("one")
+    bad = Training("split-digits", "finetune", ("cl2",), 0, folder, (*SHORT, ("learning_rate", 1e38)))
+    with pytest.raises(hl.InputError, match=r"1 of 7 trainings failed.*kept; finetune .*cl2.* became NaN or infinite"):
+        sweep.run([bad, *planned(folder)], workers=1)
+    found = measured(folder)
+    assert len(found) == 12
+    assert not bad.done()
+    return found
+
+
+def test_a_killed_worker_loses_nothing_and_two_workers_give_the_records_of_one(
+    one_worker: dict[str, Any], tmp_path: Path
+) -> None:
+    from distributed import default_client
+
+    killed: list[int] = []
+    reported: list[str] = []
+
+    def report(training: Training, error: str | None) -> None:
+        assert error is None
+        reported.append(str(training))
+        if not killed:  # the first training has ended: kill a worker that is at another one
+            client = default_client()
+            assert len(client.ncores()) == 2
+            busy = next(worker for worker, tasks in client.processing().items() if tasks)
+            killed.append(client.run(os.getpid, workers=[busy])[busy])
+            os.kill(killed[0], signal.SIGKILL)
+
+    trainings = planned(tmp_path)
+    sweep.run(trainings, workers=2, report=report)
+    assert killed
+    assert sorted(reported) == sorted(map(str, trainings))
+    check(tmp_path, one_worker)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler with one worker, each a process of its own as on a cluster."""
+    started = []
+
+    def start(*arguments: str, until: str) -> str:
+        process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stderr
+        return next(line for line in process.stderr if until in line)
+
+    local = ("--host", "127.0.0.1", "--no-dashboard")
+    address = start("distributed.cli.dask_scheduler", "--port", "0", *local, until="Scheduler at:").split()[-1]
+    # Two threads: its trainings have to take turns all the same.
+    start("distributed.cli.dask_worker", address, "--nthreads", "2", *local, until="Registered to:")
+    yield address
+    for process in reversed(started):
+        process.terminate()
+        process.communicate()
+
+
+def test_a_sweep_on_a_cluster_that_runs_already(
+    scheduler: str,
+    one_worker: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sweep, "trainings", lambda name, folder, seeds, chosen: planned(folder))
+    command = ["sweep", "beta", "--scheduler", scheduler, "--results", str(tmp_path / "results")]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert "6 trainings, 0 of them with records already" in out
+    assert "6 of 6 done" in out
+    assert "about 0:00:00 left" in out
+    check(tmp_path / "results", one_worker)
+    monkeypatch.setattr(sweep, "_client", lambda *_: pytest.fail("nothing is left to do"))
+    assert cli.main(command) == 0
+    assert "6 trainings, 6 of them with records already" in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import os, signal, sys
+from hyperlearn import cli, sweep
+from test_sweep import planned
+
+def interrupt(training, error, report):
+    report(training, error)
+    os.killpg(0, signal.SIGINT)  # what a terminal does at Ctrl-C
+
+if __name__ == "__main__":
+    run = sweep.run
+    sweep.trainings = lambda name, folder, seeds, chosen: planned(folder)
+    sweep.run = lambda planned, report, **options: run(
+        planned, report=lambda t, e: interrupt(t, e, report), **options
+    )
+    sys.exit(cli.main(["sweep", "beta", "--workers", "1", "--results", sys.argv[1]]))
+"""
+
+
+def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on(one_worker: dict[str, Any], tmp_path: Path) -> None:
+    script, folder = tmp_path / "interrupted.py", tmp_path / "results"
+    script.write_text(INTERRUPTED)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+        timeout=300,
+    )
+    assert done.returncode == 130
+    assert done.stderr == (
+        "hyperlearn: interrupted; finished records are kept, the same command goes on from the last checkpoint\n"
+    )
+    finished = measured(folder)
+    assert 0 < len(finished) < 12
+    assert finished.items() <= one_worker.items()
+    for training in planned(folder)[2:]:
+        if not training.done():
+            training.run()
+    assert len(measured(folder)) == 12
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_sweep_of_a_table_makes_each_of_its_cells_once(number: int) -> None:
+    made = sweep.trainings(f"table{number}", Path("results"), seeds=3)
+    runs = [(t.benchmark, t.method, scenario, t.seed) for t in made for scenario in t.scenarios]
+    cells = {(c.benchmark, c.method, c.scenario) for c in hl.tables.table(number, [])}
+    assert len(runs) == 3 * len(cells)
+    assert set(runs) == {(*cell, seed) for cell in cells for seed in range(3)}
+    assert {t.folder for t in made} == {Path("results")}
+    assert [t.seed for t in made] == sorted(t.seed for t in made)
+    for training in made:  # one training for all scenarios that it serves
+        served = METHODS[training.method].learner_class.serves
+        assert training.scenarios == served or (not served and len(training.scenarios) == 1)
+
+
+def test_table_3_starts_working_when_its_benchmark_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(hl.benchmarks.BENCHMARKS, "cifar-10-100", raising=False)
+    with pytest.raises(hl.InputError, match="table3 needs the benchmark cifar-10-100, which this version does not"):
+        sweep.trainings("table3", Path("results"))
+    monkeypatch.setitem(hl.benchmarks.BENCHMARKS, "cifar-10-100", hl.benchmarks.split_digits)
+    made = sweep.trainings("table3", Path("results"), seeds=1)
+    assert {t.benchmark for t in made} == {"cifar-10-100"}
+    assert [t.method for t in made] == [
+        "finetune", "scratch", "hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "field", "methods"), [("compression", "chunk_size", 2), ("beta", "beta", 1)])
+def test_the_figures_sweeps_have_results_folders_of_their_own(name: str, field: str, methods: int) -> None:
+    made = sweep.trainings(name, Path("results"), seeds=1)
+    values = [(t.method, getattr(t.config, field)) for t in made]
+    assert len(set(values)) == len(made) >= 5 * methods
+    for training, (_, value) in zip(made, values, strict=True):
+        assert training.benchmark == "split-mnist"
+        assert training.folder == Path("results", name, f"{field}={value}")
+    records = [path for training in made for path in training.records]
+    assert len(set(records)) == len(records)
+    if name == "beta":
+        assert max(v for _, v in values) / min(v for _, v in values) >= 1e5
+
+
+def test_a_run_with_the_overrides_of_a_sweep_writes_the_record_of_the_sweep(tmp_path: Path) -> None:
+    training = Training("split-digits", "finetune", ("cl1",), 0, tmp_path / "beta" / "a", SHORT)
+    training.run()
+    command = ["run", "split-digits", "finetune", "--iterations", "20", "--target", "mlp-10"]
+    assert cli.main([*command, "--results", str(tmp_path / "b")]) == 0
+    assert measured(training.folder) == measured(tmp_path / "b")
+    assert list(results.read_all(tmp_path)) == []  # the tables do not see it
