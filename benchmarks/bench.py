@@ -3,7 +3,7 @@
     python benchmarks/bench.py [methods] [tasks] [runs] [--rounds N] [--results DIR]
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
-the machine does hits all of them alike. A figure is the median over rounds, a ratio is the median of the rounds' ratios.
+the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
 Absolute times of a processor that others use mean little; the ratios are the result.
 """
 
