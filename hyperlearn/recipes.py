@@ -261,6 +261,9 @@ _OWN: dict[str, dict[str, Values]] = {
 }
 """What a method has beyond the fields of `Config`, on each benchmark."""
 
+# What was searched for one method alone.
+_OWN["lstm-net-grow"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "warm_start": (True, "tuned")}
+
 
 def _by_scenario(source: str, **values: tuple[Any, Any, Any]) -> dict[Scenario, Values]:
     """Fields with one value for each scenario, in the order of `SCENARIOS`."""

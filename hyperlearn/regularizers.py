@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from .errors import InputError
 from .hypernets.base import EmbeddingHypernet, SharedHead
@@ -128,36 +128,87 @@ class _Gram:
     @torch.no_grad()
     def store(self, tasks: list[int]) -> None:
         self.numbers = torch.tensor(tasks, device=self.hypernet.task_embeddings.device)
-        features = self.hypernet.features(self.hypernet.task_embeddings[self.numbers])
-        self.tensors = {"features": features, "head": self._head().clone()}
-
-    def _head(self) -> Tensor:
-        """Weight and bias as one matrix, [d2, d1] or [d2, d1 + 1]."""
         head = self.hypernet.head
-        return head.weight if head.bias is None else torch.cat([head.weight, head.bias[:, None]], dim=1)
+        self.tensors = {
+            "features": self.hypernet.features(self.hypernet.task_embeddings[self.numbers]),
+            "weight": head.weight.detach().clone(),
+            "squares": torch.stack([part.T @ part for part in self._parts(head.weight)]),  # R of each part
+        }
+        if head.bias is not None:
+            self.tensors["bias"] = head.bias.detach().clone()
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of the head that all chunks use, and those that the last chunk does not, where it is cut."""
+        chunks = self.hypernet.features(self.hypernet.task_embeddings[:1]).shape[1]
+        rest = self.hypernet.layout.numel - (chunks - 1) * len(rows)
+        return rows[:rest], rows[rest:]
 
     def distance(self) -> Tensor:
-        return self.distance_of(self.hypernet.features(self.hypernet.task_embeddings.detach()[self.numbers]))
+        features = self.hypernet.features(self.hypernet.task_embeddings.detach()[self.numbers])
+        head, old = self.hypernet.head, self.tensors
+        rest = self.hypernet.layout.numel - (features.shape[1] - 1) * len(head.weight)
+        distance: Tensor = _GramDistance.apply(
+            features, head.weight, head.bias, old["features"], old["weight"], old.get("bias"), old["squares"], rest
+        )
+        return distance
 
-    def distance_of(self, features: Tensor) -> Tensor:
-        """The distance, from features [T, n_chunks, d1] that were computed already."""
-        old = self.tensors["head"]
-        new = self._head()
-        moved = new - old  # dW
-        change = features - self.tensors["features"]  # dA, without the constant 1, whose change is 0
-        width = change.shape[-1]
-        with_one = features if old.shape[1] == width else torch.nn.functional.pad(features, (0, 1), value=1.0)
 
-        # The last chunk uses only the first rows of the head: `rest` of them.
-        chunk_size, chunks = len(old), features.shape[1]
-        rest = self.hypernet.layout.numel - (chunks - 1) * chunk_size
-        total = features.new_zeros(())
-        for rows, part in ((slice(0, rest), slice(0, chunks)), (slice(rest, None), slice(0, chunks - 1))):
-            if rest == chunk_size and rows.start:
+class _GramDistance(torch.autograd.Function):
+    r"""The squared distance of A W from A* W*, with a backward pass that is written out.
+
+    With d = W - W* (a row for each output) and E = A d^T + dA W*^T, which is never formed, the gradients are
+
+        by W:  2 E^T A       = 2 (d A^T A + W* dA^T A)
+        by A:  2 E (d + W*)  = 2 (A P + dA Q^T + A Q + dA R),    P = d^T d,  Q = d^T W*,  R = W*^T W*
+
+    Autograd would come to the same with several more passes over memory of the size of W, which are what this costs.
+
+    Shapes: features ``[T, n_chunks, d1]``, weight ``[d2, d1]``, bias ``[d2]`` or None; the same of what is remembered,
+    and its R ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        old_features: Tensor,
+        old_weight: Tensor,
+        old_bias: Tensor | None,
+        squares: Tensor,
+        rest: int,
+    ) -> Tensor:
+        width, chunks = features.shape[-1], features.shape[1]
+        d, change = weight - old_weight, features - old_features
+        if bias is not None and old_bias is not None:
+            d = torch.cat([d, (bias - old_bias)[:, None]], dim=1)
+            features = torch.nn.functional.pad(features, (0, 1), value=1.0)  # the constant 1, whose change is 0
+        total, by_features, sums = d.new_zeros(()), torch.zeros_like(change), []
+        parts = ((slice(0, rest), slice(0, chunks)), (slice(rest, None), slice(0, chunks - 1)))
+        for (rows, part), r in zip(parts, squares, strict=True):
+            if rows.start == len(weight):
                 break
-            d, w, a, da = moved[rows], old[rows, :width], with_one[:, part], change[:, part]
-            total = total + (a @ (d.t() @ d) * a).sum() + ((2 * a @ (d.t() @ w) + da @ (w.t() @ w)) * da).sum()
+            a, da = features[:, part].flatten(0, 1), change[:, part].flatten(0, 1)
+            q = d[rows].T @ old_weight[rows]
+            ap, aq, dar = a @ (d[rows].T @ d[rows]), a @ q, da @ r
+            total += (ap * a).sum() + ((2 * aq + dar) * da).sum()
+            by_features[:, part] += ((ap + da @ q.T)[:, :width] + aq + dar).unflatten(0, (len(features), -1))
+            sums.append((rows, a.T @ a, da.T @ a))
+        ctx.save_for_backward(d, old_weight, by_features)
+        ctx.sums, ctx.has_bias = sums, bias is not None
         return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        d, old_weight, by_features = ctx.saved_tensors
+        g = 2 * gradient
+        by_d = torch.empty_like(d)
+        for rows, aa, daa in ctx.sums:
+            torch.mm(d[rows], g * aa, out=by_d[rows])
+            by_d[rows] += old_weight[rows] @ (g * daa)
+        by_weight, by_bias = (by_d[:, :-1], by_d[:, -1]) if ctx.has_bias else (by_d, None)
+        return g * by_features, by_weight, by_bias, None, None, None, None, None
 
 
 class ImportanceWeightedRegularizer:
@@ -329,14 +380,15 @@ class _Features:
 
 @contextmanager
 def lookahead(optimizer: Optimizer, only: Iterable[Tensor] | None = None) -> Iterator[None]:
-    r"""Move the weights to where the optimiser's next step would take them, and back at the end.
+    r"""Move the weights to where the optimizer's next step would take them, and back at the end.
 
     Inside, :math:`\Theta_h + \Delta\Theta_h` of equation 2 stands in the place of :math:`\Theta_h`, where
-    :math:`\Delta\Theta_h` is the step of Adam on the gradients that the weights have now. It is a constant: no gradient
-    flows through it (the reference implementation's default).
+    :math:`\Delta\Theta_h` is the step that ``optimizer`` takes on the gradients that the weights have now. It is a
+    constant: no gradient flows through it (the reference implementation's default). The optimizer takes the step
+    itself, and then gets back the state that it had.
 
     Args:
-        optimizer: `torch.optim.Adam` without weight decay and AMSGrad.
+        optimizer: of any kind that needs no closure.
         only: the weights to move; default: all that have a gradient.
 
     Example, one training step with the regularizer evaluated ahead::
@@ -346,39 +398,25 @@ def lookahead(optimizer: Optimizer, only: Iterable[Tensor] | None = None) -> Ite
             penalty().backward()
         optimizer.step()
     """
-    if not isinstance(optimizer, Adam):
-        raise InputError(f"lookahead simulates a step of torch.optim.Adam, not of {type(optimizer).__name__}")
     chosen = None if only is None else {id(p) for p in only}
-    with torch.no_grad():
-        moves = list(_adam_steps(optimizer, chosen))
-        params = [p for p, _ in moves]
-        kept = [p.clone() for p in params]
-        torch._foreach_add_(params, [step for _, step in moves])
+    graded = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    moved = [p for p in graded if chosen is None or id(p) in chosen]
+    unmoved = [(p, p.grad) for p in graded if chosen is not None and id(p) not in chosen]
+    for p, _ in unmoved:
+        p.grad = None  # the optimizer passes over it
+    kept = [p.detach().clone() for p in moved]
+    states = [(p, optimizer.state[p]) for p in moved if p in optimizer.state]
+    for p, state in states:
+        optimizer.state[p] = {name: v.clone() if isinstance(v, Tensor) else v for name, v in state.items()}
     try:
+        optimizer.step()
+        for p in moved:
+            optimizer.state.pop(p, None)  # there is none where the optimizer keeps nothing
+        optimizer.state.update(states)
+        for p, gradient in unmoved:
+            p.grad = gradient
         yield
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(params, kept)
-
-
-def _adam_steps(optimizer: Adam, chosen: set[int] | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Parameters that have a gradient, and the change that ``optimizer.step()`` would make to each.
-
-    Args:
-        optimizer: after ``backward``.
-        chosen: ids of the parameters that matter; None for all.
-    """
-    for group in optimizer.param_groups:
-        beta1, beta2 = group["betas"]
-        for p in group["params"]:
-            if p.grad is None or (chosen is not None and id(p) not in chosen):
-                continue
-            state = optimizer.state[p]
-            if state:
-                count = float(state["step"]) + 1
-                mean = torch.lerp(state["exp_avg"], p.grad, 1 - beta1)
-                square = (state["exp_avg_sq"] * beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
-            else:  # before the first step
-                count, mean, square = 1.0, p.grad * (1 - beta1), p.grad.square() * (1 - beta2)
-            scale = square.sqrt_().div_((1 - beta2**count) ** 0.5).add_(group["eps"])
-            yield p, mean.div_(scale).mul_(-group["lr"] / (1 - beta1**count))
+            for p, value in zip(moved, kept, strict=True):
+                p.copy_(value)

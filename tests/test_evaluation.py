@@ -52,7 +52,7 @@ class Oracle(Learner):
     def sizes(self) -> Sizes:
         raise NotImplementedError
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
+    def predict(self, images: Tensor, task: int | None, scenario: str) -> Prediction:
         assert not self.training
         return Prediction(torch.ones(len(images)).long(), torch.full((len(images),), task or 0))
 

@@ -38,7 +38,7 @@ class Hypernetwork(nn.Module, ABC):
 
     def forward(self, task: int | Tensor) -> Params:
         """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``."""
-        return self.layout.unflatten(self.flat(task)[0])
+        return self.layout.unflatten(self.flat(task).squeeze(0))
 
     def index(self, tasks: Tasks) -> Tensor:
         """``tasks`` as an int64 tensor ``[T]`` on the module's device; raises `InputError` for a task there is not.
@@ -111,7 +111,9 @@ def pair_embeddings(tasks: Tensor, chunks: Tensor) -> Tensor:
 
 def write_chunks(head: nn.Linear, features: Tensor, numel: int) -> Tensor:
     """``[T, n_chunks, d1]`` to ``[T, N]``: all chunks in a row, the surplus of the last one cut off."""
-    return head(features).flatten(1)[:, :numel]
+    chunks: Tensor = head(features).flatten(1)
+    # Not a slice: the gradient of a slice is a tensor of zeros and a copy into it, that of a split is one copy.
+    return chunks.split([numel, chunks.shape[1] - numel], dim=1)[0]
 
 
 def xavier_(weight: Tensor, blocks: int = 1) -> None:

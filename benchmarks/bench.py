@@ -1,0 +1,222 @@
+"""How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
+
+    python benchmarks/bench.py [methods] [tasks] [runs] [--rounds N] [--results DIR]
+
+All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
+the machine does hits all of them alike. A figure is the median over rounds, a ratio is the median of the rounds' ratios.
+Absolute times of a processor that others use mean little; the ratios are the result.
+"""
+
+import argparse
+import gc
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import hyperlearn as hl
+from hyperlearn.data import Examples
+from hyperlearn.hypernets import EmbeddingHypernet
+from hyperlearn.methods import METHODS, Learner
+from hyperlearn.recipes import configure
+from hyperlearn.results import write_atomically
+from hyperlearn.training import commit, environment, fit_task, pick_device
+
+STEPS = 10
+"""Steps in a turn."""
+
+BASE = "finetune"
+"""Plain training of the target network with Adam: what no method can do without."""
+
+
+def images(classes: int, shape: tuple[int, ...] = (28, 28), n: int = 2000) -> Examples:
+    """Noise of the shape and type of MNIST: how long a step takes does not depend on what is in the images."""
+    generator = torch.Generator().manual_seed(0)
+    return Examples(
+        torch.randint(256, (n, *shape), generator=generator, dtype=torch.uint8),
+        torch.randint(classes, (n,), generator=generator),
+        torch.zeros(n, dtype=torch.int64),
+    )
+
+
+class Contender:
+    """A method in the middle of a task, ready to take steps."""
+
+    def __init__(self, method: str, device: torch.device, learned: int = 2, tasks: int = 5, **changed: Any) -> None:
+        torch.manual_seed(0)
+        config = configure(method, "split-mnist", **changed)
+        data = images(2).to(device)
+        benchmark_tasks = tuple(
+            hl.benchmarks.Task(data, data, data, ("0", "1")) for _ in range(tasks)
+        )  # all tasks share the images: memory is what the method adds
+        benchmark = hl.benchmarks.Benchmark("noise", benchmark_tasks)
+        scenarios = ("cl1",)
+        self.learner: Learner = config.learner_class(config, config.setting(benchmark, *scenarios)).to(device)
+        self.data, self.batch, self.device = data, config.batch_size, device
+        for task in range(learned):
+            self.learner.begin_task(task)
+            self.learner.end_task(task, data)
+        self.learner.begin_task(learned)
+        self.optimizer = torch.optim.Adam(self.learner.trainable(), lr=config.learning_rate, fused=True)
+
+    def turn(self) -> float:
+        """Seconds for one step, mean over a turn."""
+        order = torch.randint(len(self.data), (STEPS, self.batch), device=self.device)
+        started = clock(self.device)
+        fit_task(self.learner, self.optimizer, self.data, order)
+        return (clock(self.device) - started) / STEPS
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
+    """A figure of each contender for each round, after one round that does not count."""
+    for turn in contenders.values():
+        turn()
+    figures: dict[Any, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, turn in contenders.items():
+            figures[name].append(turn())
+    return figures
+
+
+def against(base: list[float], figures: list[float]) -> float:
+    """The median of the rounds' ratios."""
+    return median(figure / floor for figure, floor in zip(figures, base, strict=True))
+
+
+def bench_methods(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """A step of each method on Split MNIST in its third task, beside plain training."""
+    contenders = {method: Contender(method, device).turn for method in METHODS if method not in ("scratch", "joint")}
+    figures = in_turns(contenders, rounds)
+    return [
+        {"method": method, "ms": 1e3 * median(times), "ratio": against(figures[BASE], times)}
+        for method, times in figures.items()
+    ]
+
+
+REGULARIZERS: dict[str, dict[str, Any]] = {
+    "hnet, Gram": {"method": "hnet", "regularizer_form": "gram"},
+    "hnet, direct": {"method": "hnet", "regularizer_form": "direct"},
+    "hnet-iwr, sampled": {"method": "hnet-iwr", "exact": False},
+    "hnet-iwr, exact": {"method": "hnet-iwr", "exact": True},
+    "lstm-net, Gram": {"method": "lstm-net", "regularizer_form": "gram"},
+    "lstm-net, direct": {"method": "lstm-net", "regularizer_form": "direct"},
+    "lstm-net-iwr, sampled": {"method": "lstm-net-iwr", "exact": False},
+    "lstm-net-grow": {"method": "lstm-net-grow"},
+}
+SLOW = {"hnet, direct", "hnet-iwr, exact", "lstm-net, direct"}
+"""What grows with the number of tasks; measured up to `SLOW_UP_TO` old tasks where there is no GPU."""
+SLOW_UP_TO = 20
+OLD_TASKS = (1, 2, 5, 10, 20, 50, 100)
+
+
+def bench_tasks(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """A step against the number of old tasks, and the values that are kept for them."""
+    rows = []
+    for name, changed in REGULARIZERS.items():
+        counts = [n for n in OLD_TASKS if name not in SLOW or n <= SLOW_UP_TO or device.type == "cuda"]
+        made = {n: Contender(learned=n, tasks=n + 1, device=device, **changed) for n in counts}
+        figures = in_turns({n: contender.turn for n, contender in made.items()}, rounds)
+        rows += [
+            {
+                "regularizer": name,
+                "old_tasks": n,
+                "ms": 1e3 * median(figures[n]),
+                "ratio_to_2": against(figures[2], figures[n]),
+                "kept_values": kept(made[n].learner),
+            }
+            for n in counts
+        ]
+        del made
+        gc.collect()
+    return rows
+
+
+def kept(learner: Learner) -> int:
+    """Values that are in memory for old tasks: what a regularizer remembers, and weights that are frozen."""
+    regularizer = getattr(learner, "regularizer", None)
+    frozen = sum(p.numel() for p in learner.parameters() if not p.requires_grad)
+    if regularizer is None:
+        return frozen
+    hypernet = learner.hypernet
+    assert isinstance(hypernet, EmbeddingHypernet)
+    remembered = sum(tensor.numel() for tensor in regularizer.memory.tensors.values())
+    return remembered + sum(f.numel() for f in getattr(regularizer, "fisher", []))
+
+
+def bench_runs(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """Training of all five tasks of Split MNIST by few steps each, and one CL3 evaluation of 10,000 images, apart."""
+    rows = []
+    for method in ("hnet", "lstm-net", "lstm-net-grow"):
+        contender = Contender(method, device, learned=5, tasks=6)
+        test = images(2, n=2000).to(device)
+
+        def evaluate(contender: Contender = contender, test: Examples = test) -> float:
+            started = clock(device)
+            for task in range(5):
+                hl.evaluation.accuracy(contender.learner, test, "cl3", task)
+            return clock(device) - started
+
+        figures = in_turns({method: evaluate}, rounds)
+        rows.append({"method": method, "images": 10_000, "tasks": 5, "cl3_seconds": median(figures[method])})
+    for method in (BASE, "ewc", "online-ewc", "si", "hnet", "lstm-net"):
+        made = {task: Contender(method, device, learned=task) for task in range(5)}
+        base = {task: Contender(BASE, device, learned=task) for task in range(5)}
+        turns = {("base", t): c.turn for t, c in base.items()} | {("own", t): c.turn for t, c in made.items()}
+        figures = in_turns(turns, rounds)
+        floor = [sum(figures["base", t][r] for t in range(5)) for r in range(rounds)]
+        own = [sum(figures["own", t][r] for t in range(5)) for r in range(rounds)]
+        rows.append({"method": method, "ms_averaged_over_tasks": 200 * median(own), "ratio": against(floor, own)})
+    return rows
+
+
+TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
+    "methods": bench_methods,
+    "tasks": bench_tasks,
+    "runs": bench_runs,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help=f"of {', '.join(TABLES)}; default: all")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = pick_device(options.device)
+    where = environment(device)
+    for name in options.tables or TABLES:
+        rows = TABLES[name](device, options.rounds)
+        path = options.results / "bench" / device.type / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {"rounds": options.rounds, "steps": STEPS, "environment": where, "commit": commit(), "rows": rows}
+        write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+        for columns in dict.fromkeys(tuple(row) for row in rows):
+            shown = Table(title=f"{name}: {where['processor']}, {where['gpu']}, {where['threads']} threads")
+            for column in columns:
+                shown.add_column(column, justify="right")
+            for row in rows:
+                if tuple(row) == columns:
+                    shown.add_row(*(f"{v:.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v
+                                    for v in row.values()))  # fmt: skip
+            Console().print(shown)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
