@@ -146,8 +146,8 @@ def test_what_each_yardstick_is_for() -> None:
         assert scratch.average_accuracy > 0.98
 
 
-@pytest.mark.parametrize("method", ["hnet", "lstm-net"])
-def test_the_output_regularizer_is_what_keeps_old_tasks(method: str) -> None:
+@pytest.mark.parametrize("method", ["hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr"])
+def test_the_regularizer_is_what_keeps_old_tasks(method: str) -> None:
     """Means over five seeds: with the recipe's beta next to nothing is forgotten, with beta 0 a good deal more."""
     kept, lost = (
         mean(hl.run(method, DIGITS, "cl1", seed, iterations=150, **changed).forgetting or 0.0 for seed in range(5))
