@@ -22,10 +22,10 @@ from rich.table import Table
 
 import hyperlearn as hl
 from hyperlearn.data import Examples
+from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet
 from hyperlearn.methods import METHODS, Learner
 from hyperlearn.recipes import configure
-from hyperlearn.results import write_atomically
 from hyperlearn.training import commit, environment, fit_task, pick_device
 
 STEPS = 10

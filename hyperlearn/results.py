@@ -1,10 +1,8 @@
 """Results of runs, and their records: one small JSON file a run."""
 
 import json
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from .errors import InputError
+from .files import write_atomically
 from .version import __version__
 
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -162,33 +161,6 @@ def write(result: Result, folder: Path) -> Path:
     path = record_path(folder, *run)
     write_atomically(path, result.to_json().encode(), lambda: check_not_taken(folder, *run, result.config))
     return path
-
-
-def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None] = lambda: None) -> None:
-    """Write beside ``path``, flush to disk, then rename: a reader sees the old file or the new one, never a part.
-
-    ``may_replace`` is called where a file is there already, and raises an error to keep it. Raises `InputError` where
-    the disk or the folder does not take the file.
-    """
-    aside = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)  # mkstemp makes it private; a record is for everyone
-        try:
-            os.link(aside, path)  # fails where a file is there: of two runs that write at once only one is first
-        except OSError:  # there is one, or the file system has no hard links
-            may_replace()
-            os.replace(aside, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); what was there before is kept") from error
-    finally:
-        with suppress(OSError):
-            os.unlink(aside)
 
 
 def check_writable(folder: Path) -> None:

@@ -22,8 +22,9 @@ from . import evaluation
 from .benchmarks import Benchmark
 from .data import Examples, draw_indices
 from .errors import InputError
+from .files import write_atomically
 from .methods import SCENARIOS, Config, Learner, Scenario
-from .results import Fraction, Metrics, Parameters, Result, Seconds, difference, write_atomically
+from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
 
 CHECKPOINT_EVERY = 1000

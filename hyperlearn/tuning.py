@@ -13,9 +13,10 @@ from pydantic.dataclasses import dataclass as validated
 
 from . import benchmarks
 from .errors import InputError
+from .files import write_atomically
 from .methods import Scenario
 from .recipes import configure
-from .results import check_writable, write_atomically
+from .results import check_writable
 from .training import Progress, commit, train
 from .version import __version__
 

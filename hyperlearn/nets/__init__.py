@@ -8,13 +8,16 @@ from torch import nn
 
 from ..errors import InputError
 from .mlp import MLP
+from .resnet import ResNet
 from .vae import VAE, Encoder, draw_code, vae_loss
 
-__all__ = ["MLP", "VAE", "Encoder", "draw_code", "parse", "vae_loss"]
+__all__ = ["MLP", "VAE", "Encoder", "ResNet", "draw_code", "parse", "vae_loss"]
 
 
 def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
-    """A constructor ``(image_shape, outputs) -> module`` for a target given by name, such as ``mlp-400-400``.
+    """A constructor ``(image_shape, outputs) -> module`` for a target given by name.
+
+    Names are ``mlp-400-400`` (hidden sizes), ``resnet-32`` (layers), ``resnet-32-group`` (with group norm).
 
     Example:
         >>> parse("mlp-20-10")((8, 8), 2)
@@ -23,4 +26,10 @@ def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
     if re.fullmatch(r"mlp(-[1-9]\d*)*", name):
         hidden = [int(size) for size in name.split("-")[1:]]
         return lambda image_shape, outputs: MLP(prod(image_shape), hidden, outputs)
-    raise InputError(f"no target network {name!r}; there is mlp-SIZE-SIZE-..., for example mlp-400-400")
+    if found := re.fullmatch(r"resnet-([1-9]\d*)(-group)?", name):
+        depth = int(found[1])
+        return lambda image_shape, outputs: ResNet(image_shape, depth, outputs, "group" if found[2] else "batch")
+    raise InputError(
+        f"no target network {name!r}; there are mlp-SIZE-SIZE-..., for example mlp-400-400, and resnet-LAYERS or "
+        "resnet-LAYERS-group, for example resnet-32"
+    )
