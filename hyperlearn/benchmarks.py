@@ -1,13 +1,14 @@
 """Sequences of tasks that a learner meets one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .data import Examples, Source, digits, mnist
+from .data import CIFAR_CLASSES, Examples, Source, cifar, digits, mnist, rank_in_class
 from .errors import InputError
 
 
@@ -89,11 +90,24 @@ def split(name: str, source: Source, classes_per_task: int = 2, validation: floa
         classes_per_task: how many classes each task has; must divide the number of classes.
         validation: the fraction of each task's training images to hold out, in [0, 1).
     """
+    return Benchmark(name, tuple(_tasks(name, source, classes_per_task, validation)))
+
+
+def _tasks(
+    name: str,
+    source: Source,
+    classes_per_task: int,
+    validation: float,
+    names: Sequence[str] = (),
+    first_task: int = 0,
+) -> list[Task]:
+    """Tasks of consecutive classes, which are called by their labels unless they have ``names``."""
     classes = int(source.train_labels.max()) + 1
     if classes_per_task < 1 or classes % classes_per_task:
         raise InputError(f"{name}: {classes} classes cannot be cut into tasks of {classes_per_task}")
+    names = names or [str(label) for label in range(classes)]
     tasks = []
-    for number, first in enumerate(range(0, classes, classes_per_task)):
+    for number, first in enumerate(range(0, classes, classes_per_task), first_task):
 
         def part(images: Tensor, labels: Tensor, first: int = first, number: int = number) -> Examples:
             mine = (labels >= first) & (labels < first + classes_per_task)
@@ -104,10 +118,10 @@ def split(name: str, source: Source, classes_per_task: int = 2, validation: floa
             Task(
                 *_hold_out(train, validation),
                 part(source.test_images, source.test_labels),
-                tuple(str(label) for label in range(first, first + classes_per_task)),
+                tuple(names[first : first + classes_per_task]),
             )
         )
-    return Benchmark(name, tuple(tasks))
+    return tasks
 
 
 def permuted(
@@ -174,6 +188,23 @@ def on_validation(benchmark: Benchmark) -> Benchmark:
     return replace(benchmark, tasks=tuple(replace(task, test=task.validation) for task in benchmark.tasks))
 
 
+def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
+    """The same tasks with the first so many training, validation and test images of each class, or all if fewer.
+
+    For a look at a large benchmark on a small machine; the numbers that come out are not those of the benchmark.
+    """
+
+    def part(examples: Examples) -> Examples:
+        first = rank_in_class(examples.labels) < images_per_class
+        return Examples(examples.images[first], examples.labels[first], examples.tasks[first])
+
+    tasks = (
+        replace(task, train=part(task.train), validation=part(task.validation), test=part(task.test))
+        for task in benchmark.tasks
+    )
+    return replace(benchmark, tasks=tuple(tasks))
+
+
 def split_digits(validation: float = 0.0) -> Benchmark:
     """Five tasks of two digits each, 8 x 8 pixels: needs no file and no network.
 
@@ -204,14 +235,40 @@ def permuted_mnist(tasks: int = 10, validation: float = 0.0) -> Benchmark:
     return permuted("permuted-mnist", mnist(), tasks, validation=validation)
 
 
+def cifar_10_100(validation: float = 0.0) -> Benchmark:
+    """CIFAR-10/100: ten classes of CIFAR-10, then five times ten of CIFAR-100, 3 x 32 x 32 pixels; CL1 only.
+
+    Task 1 is all of CIFAR-10, tasks 2 to 6 are classes 0-9, 10-19, ..., 40-49 of CIFAR-100 (von Oswald et al. 2020).
+    The first task has ten times as many images as each other one.
+    """
+    name = "cifar-10-100"
+    tasks = [
+        task
+        for source, first in (("cifar-10", 0), ("cifar-100", 1))
+        for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source], first)
+    ]
+    return Benchmark(name, tuple(tasks))
+
+
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "split-digits": split_digits,
     "permuted-digits": permuted_digits,
     "split-mnist": split_mnist,
     "permuted-mnist": permuted_mnist,
     "split-fashion-mnist": split_fashion_mnist,
+    "cifar-10-100": cifar_10_100,
 }
 """Every benchmark by its name on the command line."""
+
+
+def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:
+    """The scenarios that the benchmark called ``name`` is made for; no other is measured on it.
+
+    Example:
+        >>> scenarios("split-mnist"), scenarios("cifar-10-100")
+        (('cl1', 'cl2', 'cl3'), ('cl1',))
+    """
+    return ("cl1",) if name == "cifar-10-100" else ("cl1", "cl2", "cl3")
 
 
 def load(name: str, **options: float) -> Benchmark:

@@ -21,7 +21,7 @@ from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS
 from .results import Result
 from .sweep import Training
-from .training import pick_device
+from .training import check_scenarios, pick_device
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,6 +139,7 @@ def _methods(options: argparse.Namespace) -> None:
                 for field in fields(found[0].config)
             }
             for benchmark in benchmarks.BENCHMARKS
+            if method in recipes.methods(benchmark)
             for found in [[recipes.recipe(method, benchmark, scenario) for scenario in SCENARIOS]]
         }
         for method in METHODS
@@ -166,7 +167,8 @@ def _run(options: argparse.Namespace) -> None:
     config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1", **overrides)
     if options.benchmark not in benchmarks.BENCHMARKS:
         benchmarks.load(options.benchmark)
-    scenarios = (options.scenario,) if options.scenario else config.learner_class.serves or ("cl1",)
+    wanted = [options.scenario] if options.scenario else None
+    scenarios = check_scenarios(options.method, config, options.benchmark, wanted)
     pick_device(options.device)
     results.check_writable(options.results)
     if options.checkpoint:
@@ -177,8 +179,8 @@ def _run(options: argparse.Namespace) -> None:
     training.done()  # where there is the same record already, it is made anew
     if not options.resume:
         training.forget(options.checkpoint)
-    tasks = len(benchmarks.load(options.benchmark))
-    with _progress(tasks, config.iterations) as progress:
+    benchmark = config.limited(benchmarks.load(options.benchmark))
+    with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
         made = training.run(options.device, options.checkpoint, progress)
     _print_results(list(made.values()))
     for path in training.records:
@@ -224,10 +226,9 @@ def _tune(options: argparse.Namespace) -> None:
     if not grid or not all(grid.values()):
         raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
     pick_device(options.device)
-    points, total = 1, int(recipes.configure(options.method, options.benchmark, options.scenario or "cl1").iterations)
-    for values in grid.values():
-        points *= len(values)
-    with _progress(points * options.seeds, total) as progress:
+    config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1")
+    benchmark = config.limited(benchmarks.load(options.benchmark, validation=tuning.HELD_OUT))
+    with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
         found = tuning.search(
             options.method,
             options.benchmark,
@@ -246,7 +247,7 @@ def _tune(options: argparse.Namespace) -> None:
     for point in found.points():
         each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
         figures = [f"{figure:.2f}" for figure in (*each, 100 * point.score)]
-        shown.add_row(*(str(point.config[name]) for name in varied), *figures, str(len(point.trials)))
+        shown.add_row(*(str(point.config.get(name, "none")) for name in varied), *figures, str(len(point.trials)))
     Console().print(shown)
 
 
@@ -268,15 +269,16 @@ def _overrides(rest: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _progress(tasks: int, iterations: int) -> Iterator[Any]:
-    """A bar on the terminal; nothing where the output is not one."""
+def _progress(steps: Sequence[int]) -> Iterator[Any]:
+    """A bar on the terminal for a training with so many steps in each task; nothing where the output is no terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        number = bar.add_task(f"task 1 of {tasks}", total=tasks * iterations)
+        tasks = len(steps)
+        number = bar.add_task(f"task 1 of {tasks}", total=sum(steps))
 
         def progress(task: int, step: int) -> None:
-            bar.update(number, completed=task * iterations + step, description=f"task {task + 1} of {tasks}")
+            bar.update(number, completed=sum(steps[:task]) + step, description=f"task {task + 1} of {tasks}")
 
         yield progress
 
@@ -345,6 +347,20 @@ def _data(options: argparse.Namespace) -> None:
         except DataError as error:
             print(f"{name}: damaged, in {where}")
             damaged.append(error)
+    for name in data.CIFAR_CLASSES:
+        place, cached = data.cifar_place(name), data.cifar_cache(name)
+        if place is None:
+            print(f"{name}: not there; downloaded into {folder} on first use, or {data.cifar_wanted(name)}")
+            continue
+        print(f"reading {place}; the first time this may take a minute", file=sys.stderr, flush=True)
+        try:
+            source = data.cifar(name)
+        except DataError as error:
+            print(f"{name}: damaged, in {place}")
+            damaged.append(error)
+            continue
+        images = f"{len(source.train_labels):,} training and {len(source.test_labels):,} test images"
+        print(f"{name}: ready, {images} in {place}" + (f", decoded into {cached}" if cached.exists() else ""))
     if damaged:
         raise damaged[0]
 

@@ -4,19 +4,26 @@ All sources give ``uint8`` images, which take a quarter of the memory of floats;
 it is drawn. Nothing is read or downloaded when this module is imported.
 """
 
+import io
 import os
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .errors import DataError, InputError
+from .files import write_atomically
 
 
 class Batch(NamedTuple):
@@ -92,6 +99,62 @@ def draw_indices(n: int, batch_size: int, steps: int, generator: torch.Generator
     return order[: steps * batch_size].view(steps, batch_size)
 
 
+def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:
+    """Augmentation for small images: each is mirrored or not, padded with zeros and cropped to its size at random.
+
+    As He et al. (2016, section 4.2) and von Oswald et al. (2020) train on CIFAR. All images are changed at once, by
+    random numbers of the device that they are on.
+
+    Args:
+        images: ``[B, channels, h, w]``.
+        padding: zeros on each side.
+
+    Returns:
+        Images of the same shape and type.
+
+    Example:
+        >>> flip_and_crop(torch.rand(5, 3, 32, 32)).shape
+        torch.Size([5, 3, 32, 32])
+    """
+    n, device = len(images), images.device
+    flips = torch.rand(n, device=device) < 0.5
+    tops, lefts = torch.randint(2 * padding + 1, (2, n), device=device)
+    return flipped_and_cropped(images, flips, tops, lefts, padding)
+
+
+def flipped_and_cropped(images: Tensor, flips: Tensor, tops: Tensor, lefts: Tensor, padding: int) -> Tensor:
+    """What `flip_and_crop` makes of ``images`` ``[B, channels, h, w]`` where it draws these numbers.
+
+    Args:
+        images: ``[B, channels, h, w]``.
+        flips: ``[B]``, bool, which are mirrored.
+        tops: ``[B]``, int64, the first row of the crop out of the padded image, from 0 to twice the padding.
+        lefts: ``[B]``, its first column.
+        padding: zeros on each side.
+    """
+    n, channels, height, width = images.shape
+    images = torch.where(flips[:, None, None, None], images.flip(3), images)
+    padded = functional.pad(images, (padding,) * 4)
+    image = torch.arange(n, device=images.device)[:, None, None, None]
+    channel = torch.arange(channels, device=images.device)[:, None, None]
+    rows = tops[:, None] + torch.arange(height, device=images.device)  # [B, h]
+    columns = lefts[:, None] + torch.arange(width, device=images.device)  # [B, w]
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def rank_in_class(labels: Tensor) -> Tensor:
+    """For each of ``labels`` [n], how many before it are the same: ``[n]``.
+
+    Example:
+        >>> rank_in_class(torch.tensor([3, 5, 3, 3, 5]))
+        tensor([0, 0, 1, 2, 1])
+    """
+    rank = torch.zeros_like(labels)
+    for label in labels.unique():
+        rank[labels == label] = torch.arange(int((labels == label).sum()))
+    return rank
+
+
 class Source(NamedTuple):
     """A whole data set: training and test images with their class."""
 
@@ -121,10 +184,7 @@ def digits() -> Source:
         raise DataError(f"scikit-learn's digits have shape {bunch.images.shape}, expected (1797, 8, 8); reinstall it")
     images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8))
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    rank = torch.zeros_like(labels)  # how many images of the same class came before
-    for label in labels.unique():
-        rank[labels == label] = torch.arange(int((labels == label).sum()))
-    test = rank % 5 == 0
+    test = rank_in_class(labels) % 5 == 0
     return Source(images[~test], labels[~test], images[test], labels[test])
 
 
@@ -203,6 +263,214 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     if labels.unique().tolist() != list(range(10)):
         raise DataError(f"{raw}: expected labels 0 to 9 in {prefix}-labels-idx1-ubyte, found others or not all of them")
     return images, labels
+
+
+CIFAR_CLASSES = {
+    "cifar-10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "cifar-100": (
+        "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+        "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+        "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
+        "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
+        "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    ),
+}  # fmt: skip
+"""Classes that `cifar` gives, in the order of their labels: of CIFAR-100 the first fifty, which the benchmark uses."""
+
+_TORCHVISION = {"cifar-10": ("CIFAR10", "cifar-10-batches-py"), "cifar-100": ("CIFAR100", "cifar-100-python")}
+_CIFAR_SHAPE = (3, 32, 32)
+_CIFAR_CACHE = 1
+"""Format of the file of decoded images."""
+
+
+@cache
+def cifar(name: str) -> Source:
+    """CIFAR-10, or the first fifty classes of CIFAR-100 in alphabetical order: images of 3 x 32 x 32 pixels.
+
+    Read from the first that is there (`cifar_place`), else downloaded by torchvision:
+
+    - ``FOLDER/cifar-10-batches-py``, torchvision's layout (CIFAR-100: ``cifar-100-python``)
+    - ``FOLDER/cifar10``, an ImageFolder: ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (CIFAR-100: ``cifar100``)
+    - ``FOLDER/cifar10.zip``, a zip of an ImageFolder; any ``cifar10*.zip`` (CIFAR-100: ``cifar100*.zip``)
+
+    The order of images does not depend on where they are from. Images of an ImageFolder or a zip are decoded once and
+    kept in `cifar_cache`, which is made anew where it is damaged or where the images are others.
+
+    Raises `DataError` for a class that is missing or has fewer images than others, for an image that is damaged, not of
+    32 x 32 pixels or not RGB, for damaged files, and where a download fails.
+    """
+    root = folder()
+    place = cifar_place(name) or _download_cifar(name, root)
+    if place.name == _TORCHVISION[name][1]:
+        return _checked(name, place, _torchvision_cifar(name, root))
+    listed = _list_images(place)
+    file = cifar_cache(name)
+    found = _read_cache(file, listed.fingerprint)
+    if found is None:
+        found = _checked(name, place, _decode(name, place, listed))
+        with suppress(InputError):  # a folder that cannot be written into: the images are decoded each time
+            _write_cache(file, listed.fingerprint, found)
+    return found
+
+
+def cifar_place(name: str) -> Path | None:
+    """The folder or zip that `cifar` reads; None where there is none."""
+    root, short = folder(), name.replace("-", "")
+    for place in (root / _TORCHVISION[name][1], root / short):
+        if place.is_dir():
+            return place
+    # cifar100.zip begins like cifar10.zip
+    zips = (path for path in sorted(root.glob(f"{short}*.zip")) if re.fullmatch(rf"{short}(\D.*)?", path.stem))
+    return next(zips, None)
+
+
+def cifar_cache(name: str) -> Path:
+    """The file of images that were decoded from an ImageFolder or a zip, beside the data: ``FOLDER/cifar-10.pt``."""
+    return folder() / f"{name}.pt"
+
+
+def cifar_wanted(name: str) -> str:
+    """What to put where, in words, for `cifar` to find it."""
+    short = name.replace("-", "")
+    return (
+        f"put torchvision's folder {_TORCHVISION[name][1]} there, or an ImageFolder {short} with train/CLASS and "
+        f"test/CLASS, or a zip of one, {short}.zip"
+    )
+
+
+def _download_cifar(name: str, root: Path) -> Path:
+    from torchvision import datasets
+
+    kind, inner = _TORCHVISION[name]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        getattr(datasets, kind)(root, download=True)  # it checks the MD5 sums of what it downloads
+    except (OSError, RuntimeError, UnpicklingError) as error:  # urllib's errors are OSErrors
+        raise DataError(
+            f"{kind} is not in {root} and could not be downloaded ({_first_line(error)}); {cifar_wanted(name)}"
+        ) from error
+    return root / inner
+
+
+def _torchvision_cifar(name: str, root: Path) -> Source:
+    from torchvision import datasets
+
+    kind, inner = _TORCHVISION[name]
+    parts: list[Tensor] = []
+    for train in (True, False):
+        try:
+            found = getattr(datasets, kind)(root, train=train)  # checks MD5 sums before it reads
+            images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+            labels = torch.tensor(found.targets)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError) as error:
+            raise DataError(
+                f"{root / inner} holds a damaged or unreadable file ({_first_line(error)}); remove the folder to "
+                "download it anew"
+            ) from error
+        wanted = labels < len(CIFAR_CLASSES[name])
+        parts += _in_order(images[wanted], labels[wanted])
+    return Source(*parts)
+
+
+class _Listing(NamedTuple):
+    """The images of an ImageFolder or of a zip of one."""
+
+    images: list[tuple[str, str, str]]  # part, class and path, sorted
+    fingerprint: str  # changes with any of the files
+
+
+def _list_images(place: Path) -> _Listing:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    try:
+        if place.is_dir():
+            files = {path: path.stat() for path in place.glob("*/*/*")}
+            stamps = {path.relative_to(place).as_posix(): (s.st_size, s.st_mtime_ns) for path, s in files.items()}
+        else:
+            with ZipFile(place) as archive:
+                stamps = {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist()}
+    except (OSError, BadZipFile) as error:
+        raise DataError(f"{place} cannot be read ({_first_line(error)})") from error
+    images = []
+    for path in sorted(stamps):
+        part, _, rest = path.partition("/")
+        kind, _, file = rest.partition("/")
+        if file.lower().endswith(IMG_EXTENSIONS) and not file.startswith(".") and "/" not in file:
+            images.append((part, kind, path))
+    return _Listing(images, sha256(repr(sorted(stamps.items())).encode()).hexdigest())
+
+
+def _decode(name: str, place: Path, listed: _Listing) -> Source:
+    parts: list[Tensor] = []
+    with ExitStack() as stack:
+        archive = None if place.is_dir() else stack.enter_context(ZipFile(place))
+        for part in ("train", "test"):
+            images, labels = [], []
+            for label, kind in enumerate(CIFAR_CLASSES[name]):
+                for path in [path for p, k, path in listed.images if (p, k) == (part, kind)]:
+                    images.append(_image(place, path, archive))
+                    labels.append(label)
+            made = torch.from_numpy(np.stack(images)) if images else torch.empty(0, *_CIFAR_SHAPE, dtype=torch.uint8)
+            parts += _in_order(made, torch.tensor(labels, dtype=torch.int64))
+    return Source(*parts)
+
+
+def _image(place: Path, path: str, archive: ZipFile | None) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """One image, ``[3, 32, 32]``."""
+    from PIL import Image
+
+    try:
+        content = (place / path).read_bytes() if archive is None else archive.read(path)
+        with Image.open(io.BytesIO(content)) as image:
+            size, mode = image.size, image.mode
+            if (size, mode) == (_CIFAR_SHAPE[1:], "RGB"):
+                return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+    # A damaged file may make a decoder raise anything.
+    except Exception as error:
+        raise DataError(f"{place}: {path} is no readable image ({_first_line(error)})") from error
+    raise DataError(
+        f"{place}: {path} has {size[0]} x {size[1]} pixels in mode {mode}; images of 32 x 32 in RGB are needed"
+    )
+
+
+def _in_order(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorted by label and then by a hash, so that a run does not depend on where its images are from."""
+    pixels = images.numpy()
+    order = sorted(range(len(labels)), key=lambda i: (int(labels[i]), sha256(pixels[i].tobytes()).digest()))
+    return images[order], labels[order]
+
+
+def _checked(name: str, place: Path, source: Source) -> Source:
+    """The same source; raises `DataError` unless all classes are there with the same number of images each."""
+    classes = CIFAR_CLASSES[name]
+    for part, labels in (("train", source.train_labels), ("test", source.test_labels)):
+        counts = labels.bincount(minlength=len(classes)).tolist()
+        most = max(counts)
+        for kind, count in zip(classes, counts, strict=True):
+            if count == 0:
+                there = sum(map(bool, counts))
+                raise DataError(f"{place}: no images in {part}/{kind}; {there} of {len(classes)} classes are there")
+            if count < most:
+                raise DataError(f"{place}: {count} images in {part}/{kind}, other classes have {most}")
+    return source
+
+
+def _read_cache(file: Path, fingerprint: str) -> Source | None:
+    """What was decoded before; None where there is nothing, where it is damaged, or where it is of other images."""
+    try:
+        with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
+            if archive.testzip() is not None:
+                return None
+        state = torch.load(file, weights_only=True)
+        return Source(*state["source"]) if state["of"] == [_CIFAR_CACHE, fingerprint] else None
+    except Exception:  # a file may hold anything
+        return None
+
+
+def _write_cache(file: Path, fingerprint: str, source: Source) -> None:
+    buffer = io.BytesIO()
+    torch.save({"of": [_CIFAR_CACHE, fingerprint], "source": list(source)}, buffer)
+    write_atomically(file, buffer.getvalue())
 
 
 def _first_line(error: BaseException) -> str:

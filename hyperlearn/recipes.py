@@ -50,6 +50,14 @@ class Recipe:
 
 Values = dict[str, tuple[Any, str]]
 
+_STEADY: Values = {
+    "epochs": (None, "vO"),
+    "schedule": (None, "vO"),
+    "augmentation": (None, "vO"),
+    "images_per_class": (None, "ours"),
+}
+"""What a benchmark does without, unless it says otherwise."""
+
 _TRAINING: dict[str, Values] = {
     "split-mnist": {
         "target": ("mlp-400-400", "vO"),
@@ -62,6 +70,16 @@ _TRAINING: dict[str, Values] = {
         "iterations": (5000, "vO"),
         "batch_size": (128, "vO"),
         "learning_rate": (1e-4, "vO"),
+    },
+    # After epochs 80, 120, 160 and 180 of 200. (In their code "epoch > 80", counted from 0, is one epoch later.)
+    "cifar-10-100": {
+        "target": ("resnet-32", "vO"),
+        "iterations": (None, "vO"),
+        "epochs": (200, "vO"),
+        "batch_size": (32, "vO"),
+        "learning_rate": (1e-3, "vO"),
+        "schedule": (((0.4, 0.1), (0.6, 0.01), (0.8, 1e-3), (0.9, 5e-4)), "vO"),
+        "augmentation": ("flip-crop", "vO"),
     },
     # The digits are for tests and for the quick profile: small enough for seconds on two cores.
     "split-digits": {
@@ -99,6 +117,16 @@ _HNET: dict[str, Values] = {
         "lookahead": (True, "vO"),
         "regularizer_form": ("auto", "ours"),
     },
+    "cifar-10-100": {
+        "chunk_size": (7_000, "vO"),
+        "task_dim": (32, "vO"),
+        "chunk_dim": (32, "vO"),
+        "hidden": ((), "vO"),
+        "activation": ("relu", "vO"),
+        "beta": (0.05, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
     "split-digits": {
         "chunk_size": (1_400, "ours"),
         "task_dim": (32, "ours"),
@@ -129,6 +157,15 @@ _LSTM_NET: dict[str, Values] = {
         "chunk_dim": (96, "paper"),
         "hidden_size": (64, "paper"),
         "beta": (0.1, "vO"),
+        "lookahead": (True, "vO"),
+        "regularizer_form": ("auto", "ours"),
+    },
+    "cifar-10-100": {
+        "chunk_size": (2_120, "rule"),
+        "task_dim": (96, "paper"),
+        "chunk_dim": (96, "paper"),
+        "hidden_size": (128, "paper"),
+        "beta": (0.05, "vO"),
         "lookahead": (True, "vO"),
         "regularizer_form": ("auto", "ours"),
     },
@@ -239,7 +276,8 @@ def _replay(own: dict[str, Values]) -> dict[str, Values]:
     return {name: values | _GENERATED[name] for name, values in own.items()}
 
 
-_LWF: Values = {"temperature": (2.0, "vdV")}
+# Methods of van de Ven & Tolias, who have no CIFAR-10/100.
+_VDV = [benchmark for benchmark in _TRAINING if benchmark != "cifar-10-100"]
 
 _OWN: dict[str, dict[str, Values]] = {
     "hnet": _HNET,
@@ -254,10 +292,10 @@ _OWN: dict[str, dict[str, Values]] = {
     "lstm-net-r": _replay(_LSTM_NET_R),
     "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R)),
     "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
-    "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _TRAINING},
-    "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _TRAINING},
-    "si": {benchmark: {"epsilon": (0.1, "vdV")} for benchmark in _TRAINING},
-    "lwf": dict.fromkeys(_TRAINING, _LWF),
+    "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
+    "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
+    "si": {benchmark: {"epsilon": (0.1, "vdV")} for benchmark in _VDV},
+    "lwf": {benchmark: {"temperature": (2.0, "vdV")} for benchmark in _VDV},
 }
 """What a method has beyond the fields of `Config`, on each benchmark."""
 
@@ -298,11 +336,26 @@ LIKE = {"split-fashion-mnist": "split-mnist"}
 """Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
 
 
+def methods(benchmark: str) -> list[str]:
+    """The methods that have a recipe for ``benchmark``.
+
+    Example:
+        >>> methods("cifar-10-100")
+        ['finetune', 'scratch', 'joint', 'hnet', 'hnet-iwr', 'lstm-net', 'lstm-net-iwr', 'lstm-net-grow']
+    """
+    return [method for method in METHODS if method not in _OWN or _known(benchmark) in _OWN[method]]
+
+
+def _known(benchmark: str) -> str:
+    """The benchmark whose recipes are used for ``benchmark``."""
+    return benchmark if benchmark in _TRAINING else "split-mnist"
+
+
 def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
     """The recipe of ``method`` on ``benchmark``, in one scenario where the method trains differently in each.
 
-    Raises `InputError` for a method or a scenario there is not. A benchmark without a recipe of its own borrows Split
-    MNIST's.
+    Raises `InputError` for a method or a scenario there is not, and for a method that has no recipe for the benchmark.
+    A benchmark without recipes of its own borrows Split MNIST's.
 
     Example:
         >>> found = recipe("hnet", "split-mnist")
@@ -315,8 +368,10 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
         raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
     if scenario not in SCENARIOS:
         raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-    known = benchmark if benchmark in _TRAINING else "split-mnist"
-    values = _TRAINING[known] | _OWN.get(method, {}).get(known, {})
+    if method not in methods(benchmark):
+        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
+    known = _known(benchmark)
+    values = _STEADY | _TRAINING[known] | _OWN.get(method, {}).get(known, {})
     values |= _OWN_BY_SCENARIO.get(method, {}).get(known, {}).get(scenario, {})
     if known != benchmark:
         values = {name: (value, "ours") for name, (value, _) in values.items()}
@@ -326,7 +381,8 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
 def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrides: Any) -> Config:
     """The recipe's configuration with some fields changed.
 
-    Values may be text, as the command line has them: ``beta="0.1"``, ``hidden="10,10"``.
+    Values may be text, as the command line has them: ``beta="0.1"``, ``hidden="10,10"``, ``augmentation="none"``.
+    A number of iterations takes the place of the recipe's epochs, and the other way round.
 
     Raises:
         InputError: a field that the method does not have, or a value that is not allowed.
@@ -336,16 +392,21 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
         (20, 20)
     """
     config = recipe(method, benchmark, scenario).config
+    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if overrides.get(length) not in (None, "none"):
+            overrides.setdefault(other, None)
     known = {field.name: field for field in fields(config)}
     for name, value in overrides.items():
         if name not in known:
             raise InputError(f"{method} has no hyperparameter {name!r}; it has {', '.join(known)}")
-        if isinstance(value, str) and isinstance(getattr(config, name), tuple):
+        if isinstance(value, str) and value != "none" and isinstance(getattr(config, name), tuple):
             overrides[name] = tuple(part for part in value.split(",") if part)
     try:
         return replace(config, **overrides)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise InputError(first["msg"].removeprefix("Value error, ")) from error
         wrong = str(first["loc"][0])
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 

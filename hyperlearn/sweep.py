@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Training:
 
     def done(self) -> bool:
         """Whether all its records are there; raises `InputError` where one is damaged or of another configuration."""
-        config = asdict(self.config)
+        config = self.config.record()
         for scenario in self.scenarios:
             results.check_not_taken(self.folder, self.benchmark, self.method, scenario, self.seed, config)
         return all(path.exists() for path in self.records)
@@ -198,6 +198,7 @@ def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (
     for seed in range(seeds):
         for benchmark in used:
             for method, scenarios, overrides in plan.variants(benchmark):
+                scenarios = tuple(s for s in scenarios if s in benchmarks.scenarios(benchmark))
                 label = ",".join(f"{key}={value}" for key, value in overrides.items())
                 together = METHODS[method].learner_class.serves
                 for group in [scenarios] if together else [(scenario,) for scenario in scenarios]:

@@ -15,12 +15,12 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from . import evaluation
+from . import benchmarks, evaluation
 from .benchmarks import Benchmark
-from .data import Examples, draw_indices
+from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import write_atomically
 from .methods import SCENARIOS, Config, Learner, Scenario
@@ -62,6 +62,7 @@ def fit_task(
     order: torch.Tensor,
     start: int = 0,
     after_step: Callable[[int], None] = lambda steps: None,
+    augment: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
     """Take one step for each row of ``order`` [steps, B] from row ``start`` on.
 
@@ -72,10 +73,12 @@ def fit_task(
         order: indices into ``train``, on the same device.
         start: steps that were taken before.
         after_step: called with the number of steps taken so far.
+        augment: what is done to the images of each batch, ``[B, *image]``.
     """
     for step in range(start, len(order)):
+        batch = train[order[step]]
         optimizer.zero_grad(set_to_none=True)
-        learner.backward(train[order[step]], optimizer)
+        learner.backward(batch._replace(images=augment(batch.images)) if augment else batch, optimizer)
         optimizer.step()
         learner.after_step()
         after_step(step + 1)
@@ -116,7 +119,8 @@ def train(
             training ran into NaN; the message says which task.
     """
     place = pick_device(device)
-    scenarios = _check_scenarios(method, config, benchmark, scenarios)
+    benchmark = config.limited(benchmark)
+    scenarios = check_scenarios(method, config, benchmark.name, scenarios)
     # One stream of random numbers for the run: nothing before it matters, and nothing after it is disturbed.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if place.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -131,18 +135,22 @@ def _silent(task: int, step: int) -> None:
     pass
 
 
-def _check_scenarios(
-    method: str, config: Config, benchmark: Benchmark, scenarios: Sequence[Scenario] | None
-) -> Sequence[Scenario]:
+def check_scenarios(
+    method: str, config: Config, benchmark: str, scenarios: Sequence[Scenario] | None
+) -> tuple[Scenario, ...]:
+    """What `train` measures where it is asked for ``scenarios``; raises `InputError` where it cannot."""
+    made_for = benchmarks.scenarios(benchmark)
     for scenario in scenarios or ():
         if scenario not in SCENARIOS:
             raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+        if scenario not in made_for:
+            raise InputError(f"{benchmark} is made for {', '.join(made_for)} alone, not for {scenario}")
     serves = config.learner_class.serves
     if scenarios is None:
-        return serves or ("cl1",)
+        return tuple(scenario for scenario in serves or ("cl1",) if scenario in made_for)
     if len(scenarios) != 1 and not set(scenarios) <= set(serves):
         raise InputError(f"{method} trains differently in each scenario; name one of {', '.join(SCENARIOS)}")
-    return scenarios
+    return tuple(scenarios)
 
 
 @validated(kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -202,9 +210,10 @@ class _Run:
         """Train on the present task from the present step, then measure on all tasks."""
         task, learner, config = self.task, self.learner, self.config
         own = self.benchmark.tasks[task].train.to(self.device)
-        data = learner.training_data([t.train for t in self.benchmark.tasks[: task + 1]]).to(self.device)
+        data = self.training_data().to(self.device)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + task)
-        order = draw_indices(len(data), config.batch_size, config.iterations, generator).to(self.device)
+        total = config.steps(len(data))
+        order = draw_indices(len(data), config.batch_size, total, generator).to(self.device)
         learner.begin_task(task)  # may add parameters, so before the optimizer is made
         if self.step == 0 and (learner.fresh_optimizer or self.optimizer is None):
             self.optimizer = self.new_optimizer()
@@ -215,13 +224,16 @@ class _Run:
 
         def after_step(steps: int) -> None:
             self.step = steps
-            if steps % 50 == 0 or steps == config.iterations:
+            self.set_rate(steps / total)
+            if steps % 50 == 0 or steps == total:
                 self.progress(task, steps)
-            if file and steps % CHECKPOINT_EVERY == 0 and steps < config.iterations:
+            if file and steps % CHECKPOINT_EVERY == 0 and steps < total:
                 self.train_seconds[-1] = before + time.perf_counter() - started
                 self.save(file)
 
-        fit_task(learner, self.optimizer, data, order, self.step, after_step)
+        self.set_rate(self.step / total)
+        augment = flip_and_crop if config.augmentation else None
+        fit_task(learner, self.optimizer, data, order, self.step, after_step, augment)
         learner.end_task(task, own)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -234,6 +246,16 @@ class _Run:
                 )
         for scenario in self.scenarios:
             self.accuracy[scenario].append(self.measure(scenario))
+
+    def training_data(self) -> Examples:
+        """What is trained on in the present task."""
+        return self.learner.training_data([task.train for task in self.benchmark.tasks[: self.task + 1]])
+
+    def set_rate(self, done: float) -> None:
+        """The learning rate after the fraction ``done`` of the present task, for the optimizer's next step."""
+        assert self.optimizer is not None
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(done)
 
     def new_optimizer(self) -> Optimizer:
         """Adam as the papers use it; fused, because the step over all parameters is a good part of the time."""
@@ -260,7 +282,7 @@ class _Run:
             method=self.method,
             scenario=scenario,
             seed=self.seed,
-            config=asdict(self.config),
+            config=self.config.record(),
             accuracy_matrix=matrix,
             untrained_accuracy=self.untrained[scenario],
             metrics=Metrics(
@@ -290,7 +312,7 @@ class _Run:
             "method": self.method,
             "scenarios": tuple(self.scenarios),
             "seed": self.seed,
-            **asdict(self.config),
+            **self.config.record(),
         }
 
     def save(self, file: Path) -> None:
@@ -332,13 +354,15 @@ class _Run:
         """Take over a checkpoint's content; raises an error of any kind where it does not fit."""
         position = _Position(**state["position"])
         tasks = len(self.benchmark)
-        if not (0 <= position.task <= tasks and 0 <= position.step < self.config.iterations):
+        if not (0 <= position.task <= tasks and position.step >= 0):
             raise ValueError("no such task or step")
         for scenario in self.scenarios:
             rows = [position.untrained[scenario], *position.accuracy[scenario]]
             if [len(row) for row in rows] != [tasks] * (position.task + 1):
                 raise ValueError("accuracies are missing")
         vars(self).update(vars(position))
+        if self.step and self.step >= self.config.steps(len(self.training_data())):
+            raise ValueError("no such step")
         self.learner.load_state_dict(state["learner"])
         self.optimizer = self.new_optimizer()
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -51,7 +51,8 @@ class Search:
     def varied(self) -> list[str]:
         """The hyperparameters that the search is over: those that are not the same in all trials."""
         configs = [trial.config for trial in self.trials]
-        return [name for name in configs[0] if any(config[name] != configs[0][name] for config in configs)]
+        names = dict.fromkeys(name for config in configs for name in config)  # a field that is None is left out
+        return [name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)]
 
     def points(self) -> list["Point"]:
         """What the trials say of each configuration; best first."""
@@ -134,7 +135,7 @@ def search(
     tasks = benchmarks.on_validation(benchmarks.load(benchmark, validation=HELD_OUT))
     found = read(path) if path.exists() else Search(benchmark=benchmark, method=method, held_out=HELD_OUT, trials=[])
     for config in configs:
-        plain = json.loads(json.dumps(asdict(config)))
+        plain = json.loads(json.dumps(config.record()))
         for seed in range(seeds):
             if any((trial.config, trial.seed) == (plain, seed) for trial in found.trials):
                 continue

@@ -16,12 +16,15 @@ SHAPES = {
     "permuted-digits": ((8, 8), 10),
     "split-mnist": ((28, 28), 2),
     "permuted-mnist": ((32, 32), 10),
+    "cifar-10-100": ((3, 32, 32), 10),
 }
-TASKS = {"split-digits": 5, "permuted-digits": 10, "split-mnist": 5, "permuted-mnist": 10}
+TASKS = {"split-digits": 5, "permuted-digits": 10, "split-mnist": 5, "permuted-mnist": 10, "cifar-10-100": 6}
 
 
-@pytest.mark.parametrize("benchmark", [*SHAPES, "split-fashion-mnist", "a reader's own"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("benchmark", "method"),
+    [(b, m) for b in [*SHAPES, "split-fashion-mnist", "a reader's own"] for m in recipes.methods(b)],
+)
 def test_every_number_has_a_source(method: str, benchmark: str) -> None:
     found = recipes.recipe(method, benchmark)
     assert set(found.sources) == {field.name for field in fields(found.config)}
@@ -31,7 +34,11 @@ def test_every_number_has_a_source(method: str, benchmark: str) -> None:
 def test_a_recipe_leaves_nothing_to_defaults() -> None:
     with pytest.raises(hl.InputError, match=r"differ from .* in \['iterations'\]"):
         recipes.Recipe.of(
-            METHODS["finetune"], target=("mlp-5", "ours"), batch_size=(1, "ours"), learning_rate=(1.0, "ours")
+            METHODS["finetune"],
+            target=("mlp-5", "ours"),
+            batch_size=(1, "ours"),
+            learning_rate=(1.0, "ours"),
+            **recipes._STEADY,
         )
 
 
@@ -59,6 +66,13 @@ def test_sizes_are_those_of_the_reference_implementation() -> None:
     """von Oswald et al.'s trainable parameters, as their code prints them: their targets have a head for each task."""
     assert hypernet_size("hnet", "split-mnist", heads=5) == 465_672
     assert hypernet_size("hnet", "permuted-mnist", heads=10) == 2_029_939
+    assert hypernet_size("hnet", "cifar-10-100", heads=6) == 457_336
+
+
+def test_every_method_has_a_recipe_but_on_cifar() -> None:
+    for benchmark in [*SHAPES, "a reader's own"]:
+        if benchmark != "cifar-10-100":
+            assert recipes.methods(benchmark) == list(METHODS)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Hyperparameters are chosen on validation images, and what was chosen is what the committed searches say."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,7 +122,7 @@ def test_what_a_recipe_calls_tuned_won_a_committed_search(
     found = tuning.read(tuning.search_path(RESULTS, benchmark, method, scenario))
     recipe = recipes.recipe(method, benchmark, scenario or "cl1")
     best = found.points()[0]
-    assert best.config == json.loads(json.dumps(asdict(recipe.config)))
+    assert best.config == json.loads(json.dumps(recipe.config.record()))
     tuned = {name for name, source in recipe.sources.items() if source == "tuned"}
     assert tuned == set(found.varied())
     assert replace(found, trials=best.trials).points()[0].score == best.score

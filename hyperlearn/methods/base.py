@@ -2,17 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AllowInfNan, ConfigDict
+from pydantic import AllowInfNan, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import nets
-from ..benchmarks import Benchmark
+from ..benchmarks import Benchmark, limited
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..inference import Prediction
@@ -29,6 +29,22 @@ Natural = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 
 STRICT = ConfigDict(extra="forbid")
+
+
+def _none(value: object) -> object:
+    """What the command line writes for None."""
+    return None if value == "none" else value
+
+
+def _pairs(value: object) -> object:
+    """``"0.4:0.1,0.8:0.01"`` as pairs, in one piece or cut at the commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [p.split(":") if isinstance(p, str) else p for p in parts] if isinstance(parts, Sequence) else parts
+
+
+OrNone = BeforeValidator(_none)
+Schedule = tuple[tuple[Fraction, Positive], ...]
+"""From which fraction of a task's steps on the learning rate is multiplied by what."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +81,65 @@ class Config:
 
     target: str = "mlp-400-400"
     """The target network, as `hyperlearn.nets.parse` reads it."""
-    iterations: Count = 2000
-    """Training steps for each task."""
+    iterations: Annotated[Count | None, OrNone] = 2000
+    """Training steps for each task; None where ``epochs`` says how long to train."""
+    epochs: Annotated[Count | None, OrNone] = None
+    """Passes over the images of a task, in the place of ``iterations`` where tasks differ in size."""
     batch_size: Count = 128
     """Images in a step."""
     learning_rate: Positive = 1e-3
     """Of Adam."""
+    schedule: Annotated[Schedule | None, BeforeValidator(_pairs), OrNone] = None
+    """Pairs of a fraction of a task's steps and what the learning rate is multiplied by from there on."""
+    augmentation: Annotated[Literal["flip-crop"] | None, OrNone] = None
+    """What is done to training images at random: `hyperlearn.data.flip_and_crop`, or nothing."""
+    images_per_class: Annotated[Count | None, OrNone] = None
+    """Take the first so many training and test images of each class of a task alone; None for all, as in the paper."""
+
+    def __post_init__(self) -> None:
+        if (self.iterations is None) == (self.epochs is None):
+            raise ValueError("give either iterations or epochs")
+        starts = [start for start, _ in self.schedule or ()]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"the fractions of a schedule have to rise, got {starts}")
+
+    def record(self) -> dict[str, Any]:
+        """The hyperparameters as records have them: those that are None, which is to say not used, are left out.
+
+        Example:
+            >>> Config(target="mlp-20").record()
+            {'target': 'mlp-20', 'iterations': 2000, 'batch_size': 128, 'learning_rate': 0.001}
+        """
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def steps(self, images: int) -> int:
+        """Training steps on a task of so many images.
+
+        Example:
+            >>> Config(iterations=None, epochs=200, batch_size=32).steps(5_000)
+            31250
+        """
+        if self.epochs is None:
+            assert self.iterations is not None
+            return self.iterations
+        return -(-self.epochs * images // self.batch_size)
+
+    def rate(self, done: float) -> float:
+        """The learning rate after the fraction ``done`` of a task's steps.
+
+        Example:
+            >>> config = Config(learning_rate=1.0, schedule=((0.5, 0.1), (0.75, 0.01)))
+            >>> [config.rate(step / 4) for step in range(4)]
+            [1.0, 1.0, 0.1, 0.01]
+        """
+        factor = 1.0
+        for start, then in self.schedule or ():
+            factor = then if done >= start else factor
+        return self.learning_rate * factor
+
+    def limited(self, benchmark: Benchmark) -> Benchmark:
+        """What of ``benchmark`` is used: all, unless ``images_per_class`` says otherwise."""
+        return benchmark if self.images_per_class is None else limited(benchmark, self.images_per_class)
 
     def setting(
         self, benchmark: Benchmark, *scenarios: Scenario, make_target: Callable[[int], nn.Module] | None = None

@@ -1,0 +1,126 @@
+"""Table 3 on a GPU within a limit of seconds: how fast training is, how long the protocol takes, then its rows in turn.
+
+    python benchmarks/gpu.py --out FOLDER [--seconds 600] [--device auto] [--methods ...] [--set epochs=20 ...]
+
+First the images a second of LSTM_NET at two batch sizes, and a stretch of every task of each method, from which the
+whole protocol is extrapolated (training steps alone, without Fisher information and evaluation): FOLDER/speed.json.
+Then the methods are trained one after the other until the time is up. Records go to FOLDER/results, checkpoints to
+FOLDER/results/.checkpoints; the same command goes on from there.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hyperlearn import benchmarks, sweep
+from hyperlearn.benchmarks import Benchmark, limited
+from hyperlearn.data import draw_indices, flip_and_crop
+from hyperlearn.files import write_atomically
+from hyperlearn.recipes import configure
+from hyperlearn.training import commit, environment, fit_task, pick_device
+
+NAME = "cifar-10-100"
+METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")
+BATCHES = (32, 256)
+STEPS = 50
+"""In a stretch."""
+
+
+def speed(method: str, task: int, benchmark: Benchmark, device: torch.device, **overrides: Any) -> float:
+    """Training images a second in ``task``, over `STEPS` steps after a tenth as many that do not count."""
+    torch.manual_seed(0)
+    config = configure(method, NAME, **overrides)
+    learner = config.learner_class(config, config.setting(benchmark, "cl1")).to(device)
+    # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
+    for number, few in enumerate(limited(benchmark, 1).tasks[:task]):
+        learner.begin_task(number)
+        learner.end_task(number, few.train.to(device))
+    learner.begin_task(task)
+    optimizer = torch.optim.Adam(learner.trainable(), lr=config.learning_rate, fused=True)
+    train = benchmark.tasks[task].train.to(device)
+    order = draw_indices(len(train), config.batch_size, STEPS + STEPS // 10, torch.Generator()).to(device)
+    augment = flip_and_crop if config.augmentation else None
+    fit_task(learner, optimizer, train, order[STEPS:], augment=augment)
+    started = clock(device)
+    fit_task(learner, optimizer, train, order[:STEPS], augment=augment)
+    return STEPS * config.batch_size / (clock(device) - started)
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(
+    methods: list[str], benchmark: Benchmark, device: torch.device, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """What goes into ``speed.json``."""
+    batches = {size: speed("lstm-net", 0, benchmark, device, **{**overrides, "batch_size": size}) for size in BATCHES}
+    protocol = {}
+    for method in methods:
+        config = configure(method, NAME, **overrides)
+        rates = [speed(method, task, benchmark, device, **overrides) for task in range(len(benchmark))]
+        seconds = [
+            config.steps(len(task.train)) * config.batch_size / rate
+            for task, rate in zip(benchmark.tasks, rates, strict=True)
+        ]
+        protocol[method] = {"images_per_second": rates, "seconds": seconds, "hours": sum(seconds) / 3600}
+        print(f"{method}: about {sum(seconds) / 3600:.2f} hours of training steps", flush=True)
+    return {
+        "lstm_net_images_per_second_by_batch": batches,
+        "protocol": protocol,
+        "overrides": overrides,
+        "environment": environment(device),
+        "commit": commit(),
+    }
+
+
+class TimeUp(Exception):
+    """The limit of seconds is reached."""
+
+
+def main() -> None:
+    started = time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="what differs from the recipes")
+    options = parser.parse_args()
+    overrides: dict[str, Any] = dict(word.split("=", 1) for word in options.set)
+    device = pick_device(options.device)
+    report = options.out / "speed.json"
+    if not report.exists():
+        benchmark = configure(options.methods[0], NAME, **overrides).limited(benchmarks.load(NAME))
+        found = measure(list(options.methods), benchmark, device, overrides)
+        write_atomically(report, (json.dumps(found, indent=1) + "\n").encode())
+    print(report)
+
+    def progress(task: int, step: int) -> None:
+        if time.monotonic() - started > options.seconds:
+            raise TimeUp(f"in task {task + 1}, step {step}")
+
+    for method in options.methods:
+        training = sweep.Training(
+            NAME, method, ("cl1",), options.seed, options.out / "results", tuple(overrides.items())
+        )
+        if training.done():
+            continue
+        try:
+            (result,) = training.run(options.device, progress=progress).values()
+        except TimeUp as stopped:
+            print(f"{training}: stopped {stopped}; the same command goes on from its last checkpoint")
+            return
+        print(f"{training}: {100 * result.average_accuracy:.2f}%", flush=True)
+
+
+if __name__ == "__main__":
+    main()
