@@ -1,4 +1,4 @@
-"""The command line: ``hyperlearn benchmarks | methods | run | table | data``."""
+"""The command line: ``hyperlearn benchmarks | methods | run | tune | table | data``."""
 
 import argparse
 import json
@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from statistics import mean
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, data, recipes, results, tables
+from . import benchmarks, data, recipes, results, tables, tuning
 from .errors import InputError
 from .methods import METHODS, SCENARIOS
 from .results import Result
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 where the input was wrong."""
     try:
         options, rest = _parser().parse_known_args(arguments)
-        if rest and options.command is not _run:
+        if rest and options.command not in (_run, _tune):
             raise InputError(f"not understood: {' '.join(rest)}")
         options.rest = rest
         options.command(options)
@@ -68,6 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
     run.add_argument("--checkpoint", type=Path, help="folder of checkpoints; a run that finds its own goes on from it")
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
+
+    tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
+    tune.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
+    tune.add_argument("method", help=", ".join(METHODS))
+    tune.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
+    tune.add_argument("--seeds", type=_natural, default=1, help="trainings at each point of the grid (default 1)")
+    tune.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    tune.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    tune.epilog = (
+        "Give hyperparameters with the values to try, for example --beta 0.001 0.01 --learning-rate 0.0003 0.001"
+    )
 
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
@@ -155,6 +167,44 @@ def _run(options: argparse.Namespace) -> None:
     _print_results(list(made.values()))
     for path in paths:
         print(path)
+
+
+def _tune(options: argparse.Namespace) -> None:
+    grid: dict[str, list[str]] = {}
+    for word in options.rest:
+        if word.startswith("--"):
+            grid[word[2:].replace("-", "_")] = []
+        elif not grid:
+            raise InputError(f"not understood: {word}")
+        else:
+            grid[list(grid)[-1]].append(word)
+    if not grid or not all(grid.values()):
+        raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
+    pick_device(options.device)
+    points, total = 1, int(recipes.configure(options.method, options.benchmark, options.scenario or "cl1").iterations)
+    for values in grid.values():
+        points *= len(values)
+    with _progress(points * options.seeds, total) as progress:
+        found = tuning.search(
+            options.method,
+            options.benchmark,
+            grid,
+            options.results,
+            scenario=options.scenario,
+            seeds=options.seeds,
+            device=options.device,
+            progress=progress,
+        )
+    shown = Table(title=f"{options.method} on {options.benchmark}: accuracy on validation images, per cent")
+    varied = found.varied()
+    scenarios = list(found.trials[0].accuracy)
+    for name in (*varied, *scenarios, "mean", "n"):
+        shown.add_column(name)
+    for point in found.points():
+        each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
+        figures = [f"{figure:.2f}" for figure in (*each, 100 * point.score)]
+        shown.add_row(*(str(point.config[name]) for name in varied), *figures, str(len(point.trials)))
+    Console().print(shown)
 
 
 def _overrides(rest: list[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int
     with _eval_mode(learner):
         for batch in examples.batches(_batch_size(learner, examples)):
             images, labels = batch.images.to(device), batch.labels.to(device)
-            predicted = learner.predict(images, given)
+            predicted = learner.predict(images, given, scenario)
             label_right, task_right = predicted.labels == labels, predicted.tasks == task
             right += (label_right & task_right if scenario == "cl3" else label_right).sum()
             found += task_right.sum()

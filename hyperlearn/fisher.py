@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
 from .errors import InputError
+from .nets import MLP
 from .params import ParamLayout, Params
 
 SampleLoss = Callable[[Tensor, Tensor], Tensor]
@@ -24,6 +26,7 @@ def fisher_information(
     *,
     buffers: Mapping[str, Tensor] | None = None,
     loss: SampleLoss = cross_entropy,
+    form: Literal["auto", "per-sample", "outer"] = "auto",
     batch_size: int | None = None,
 ) -> Params:
     r"""Diagonal empirical Fisher information of the target's parameters.
@@ -36,6 +39,10 @@ def fisher_information(
     equation 4). Each sample's gradient is squared before the mean is taken. The square of a batch's mean gradient is
     another quantity, which vanishes at a minimum of the loss. The target is in evaluation mode meanwhile.
 
+    Each sample's gradient is computed by ``vmap`` of ``grad``, for any target. For an `MLP` none is: the gradient of a
+    linear layer's weight is the outer product of what comes back to the layer and what went into it,
+    :math:`g_j a_j^\top`, so that the mean of its square is one matrix product, :math:`\frac{1}{n} (G^2)^\top A^2`.
+
     Args:
         target: the network; its parameters are not used, and nothing about it is changed.
         params: the parameters :math:`\theta`, as ``functional_call`` takes them.
@@ -44,15 +51,18 @@ def fisher_information(
         buffers: the target's buffers (running statistics of batch norm); default: those it has.
         loss: the negative log-likelihood of one sample. For a network with several heads it picks the head, as in
             ``lambda logits, label: cross_entropy(logits[:, 2:4], label)``.
+        form: ``"per-sample"`` for any target, ``"outer"`` for an `MLP`; ``"auto"`` takes ``"outer"`` where it can. The
+            value is the same.
         batch_size: samples whose gradients are in memory at once, each as large as the network, and again for the
-            squares. Default: 16 on a CPU, where larger is slower because it leaves the cache, else 128.
+            squares. Default: 16 on a CPU, where larger is slower because it leaves the cache, else 128; and 1,000 in
+            the form ``"outer"``, which needs memory for activations only.
 
     Returns:
         A dictionary like ``params``, of values >= 0.
 
     Raises:
-        InputError: parameters that do not fit the target, no images, labels that do not fit the logits, or a result
-            that is NaN or infinite.
+        InputError: parameters that do not fit the target, no images, labels that do not fit the logits, a form that
+            does not fit the target, or a result that is NaN or infinite.
 
     Example, a coin that shows heads in one of four flips, and the log-odds of heads; F = p (1 - p):
         >>> coin = torch.nn.Linear(1, 1, bias=False)
@@ -72,18 +82,19 @@ def fisher_information(
             f"as many labels as images are needed, and at least one: images {tuple(images.shape)}, "
             f"labels {tuple(labels.shape)}"
         )
+    if form not in ("auto", "per-sample", "outer"):
+        raise InputError(f"no form {form!r}; there are auto, per-sample, outer")
+    plain = type(target) is MLP  # a subclass may do anything
+    if form == "outer" and not plain:
+        raise InputError(f"the outer form needs hyperlearn.nets.MLP, not {type(target).__name__}")
+    outer = plain and form != "per-sample"
     if batch_size is None:
-        batch_size = 16 if images.device.type == "cpu" else 128
+        batch_size = 1000 if outer else 16 if images.device.type == "cpu" else 128
     if batch_size < 1:
         raise InputError(f"batch_size must be >= 1, got {batch_size}")
     theta = {name: params[name].detach() for name in layout.names}
     state = {name: buffer.detach() for name, buffer in (buffers or {}).items()}
-
-    def sample_loss(theta: Params, image: Tensor, label: Tensor) -> Tensor:
-        logits = torch.func.functional_call(target, theta | state, (image[None],))
-        return loss(logits, label[None])
-
-    gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))
+    squares = _outer if outer else _per_sample
     total = {name: torch.zeros_like(p) for name, p in theta.items()}
     with _evaluation(target):
         if loss is cross_entropy:
@@ -91,13 +102,47 @@ def fisher_information(
             _check_labels(labels, logits.shape[-1])
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            for name, gradient in gradients(theta, as_float(images[part]), labels[part]).items():  # [B, *shape]
-                total[name] += gradient.square().sum(0)
+            for name, square in squares(target, theta, state, as_float(images[part]), labels[part], loss).items():
+                total[name] += square
     fisher = {name: value.div_(len(images)) for name, value in total.items()}
     for name, value in fisher.items():
         if not bool(value.isfinite().all()):
             raise InputError(f"the Fisher information of {name} is NaN or infinite; see to the images and parameters")
     return fisher
+
+
+def _per_sample(
+    target: nn.Module, theta: Params, state: Params, images: Tensor, labels: Tensor, loss: SampleLoss
+) -> Params:
+    """The squared gradient of each sample's loss, summed over the samples."""
+
+    def sample_loss(theta: Params, image: Tensor, label: Tensor) -> Tensor:
+        logits = torch.func.functional_call(target, theta | state, (image[None],))
+        return loss(logits, label[None])
+
+    gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
+    return {name: gradient.square().sum(0) for name, gradient in gradients.items()}
+
+
+def _outer(target: nn.Module, theta: Params, state: Params, images: Tensor, labels: Tensor, loss: SampleLoss) -> Params:
+    """The same of an `MLP`, from what goes into its layers and what comes back to them."""
+    assert isinstance(target, MLP)
+    inputs: list[Tensor] = []  # of each layer, [B, in]
+    outputs: list[Tensor] = []  # of each layer, [B, out]
+    with torch.enable_grad():
+        x = images.flatten(1)
+        for number in range(len(target.layers)):
+            inputs.append(x)
+            outputs.append(linear(x, theta[f"layers.{number}.weight"], theta[f"layers.{number}.bias"]))
+            outputs[-1].requires_grad_()  # the first has nothing before it that needs a gradient
+            x = outputs[-1].relu()
+        losses = torch.vmap(lambda logits, label: loss(logits[None], label[None]))(outputs[-1], labels)
+        returned = torch.autograd.grad(losses.sum(), outputs)  # [B, out] each, a row for each sample
+    squares = {}
+    for number, (a, g) in enumerate(zip(inputs, returned, strict=True)):
+        squares[f"layers.{number}.weight"] = g.square().T @ a.detach().square()
+        squares[f"layers.{number}.bias"] = g.square().sum(0)
+    return squares
 
 
 def _check_labels(labels: Tensor, classes: int) -> None:

@@ -89,7 +89,7 @@ class Result:
         """Whether both agree in everything but wall time and where they were run."""
 
         def measured(result: "Result") -> dict[str, Any]:
-            fields: dict[str, Any] = asdict(result)
+            fields: dict[str, Any] = json.loads(result.to_json())  # a tuple of the run is a list in the record
             return {k: v for k, v in fields.items() if k not in ("seconds", "environment", "version", "commit")}
 
         return measured(self) == measured(other)

@@ -91,6 +91,57 @@ def table(number: int, results: Iterable[Result]) -> list[Cell]:
     return [_cell(paper, measured) for paper in _paper() if paper.table == number]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods on the same seeds; figures in per cent."""
+
+    benchmark: str
+    scenario: str
+    better: str
+    """The method that is claimed to be the better one."""
+    worse: str
+    difference: float | None
+    """Mean over seeds of the claimed better one's average accuracy less the other's; None without a common seed."""
+    std: float | None
+    """Of the difference over seeds."""
+    n: int
+
+    @property
+    def verdict(self) -> Literal["holds", "reversed", "undecided", "not run"]:
+        """Whether the difference is more than two standard errors from 0, and on which side."""
+        if self.difference is None:
+            return "not run"
+        if self.std is None or abs(self.difference) <= 2 * self.std / self.n**0.5:
+            return "undecided"
+        return "holds" if self.difference > 0 else "reversed"
+
+
+def compare(better: str, worse: str, benchmark: str, scenario: str, results: Iterable[Result]) -> Comparison:
+    """How a method that is claimed to be better does beside another one, seed by seed.
+
+    Runs of the same seed see the same images in the same order, so that what the order does to both cancels.
+
+    Example:
+        >>> compare("lstm-net", "hnet", "split-mnist", "cl1", []).verdict
+        'not run'
+    """
+    found: dict[str, dict[int, float]] = {better: {}, worse: {}}
+    for result in results:
+        if (result.benchmark, result.scenario) == (benchmark, scenario) and result.method in found:
+            found[result.method][result.seed] = 100 * result.average_accuracy
+    seeds = found[better].keys() & found[worse].keys()
+    differences = [found[better][seed] - found[worse][seed] for seed in sorted(seeds)]
+    return Comparison(
+        benchmark,
+        scenario,
+        better,
+        worse,
+        mean(differences) if differences else None,
+        stdev(differences) if len(differences) > 1 else None,
+        len(differences),
+    )
+
+
 def _cell(paper: _PaperCell, results: list[Result]) -> Cell:
     during = paper.method.endswith("-during")
     method = paper.method.removesuffix("-during")

@@ -110,7 +110,7 @@ def train(
     # One stream of random numbers for the run: nothing before it matters, and nothing after it is disturbed.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        setting = config.setting(benchmark, scenarios[0], _target_maker(target, config))
+        setting = config.setting(benchmark, *scenarios, make_target=_target_maker(target, config))
         learner = config.learner_class(config, setting).to(place)
         run = _Run(method, config, benchmark, scenarios, seed, learner, place, progress or _silent)
         run.go(checkpoint)
@@ -230,7 +230,7 @@ class _Run:
 
     def result(self, scenario: Scenario) -> Result:
         """The result of a finished run."""
-        matrix, sizes = self.accuracy[scenario], self.learner.sizes()
+        matrix, sizes = self.accuracy[scenario], self.learner.sizes(scenario)
         return Result(
             benchmark=self.benchmark.name,
             method=self.method,

@@ -223,10 +223,10 @@ def test_lwfs_old_network_is_the_one_before_the_task() -> None:
     learn(learner, optimizer, 0)
     before = {name: p.clone() for name, p in learner.classifier.net.state_dict().items()}
     learn_some_steps(learner, optimizer, 1)
-    assert all(torch.equal(p, before[name]) for name, p in learner.old.state_dict().items())
-    assert not any(p.requires_grad for p in learner.old.parameters())
-    assert not learner.train().old.training
-    assert learner.sizes() == make("finetune", "cl1").sizes()
+    assert all(torch.equal(p, before[name]) for name, p in learner.classifier.teacher.state_dict().items())
+    assert not any(p.requires_grad for p in learner.classifier.teacher.parameters())
+    assert not learner.train().classifier.teacher.training
+    assert learner.sizes("cl1") == make("finetune", "cl1").sizes("cl1")
 
 
 # The Fisher information of each scenario
@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_tasks() -> None:
             learn(learner, optimizer, task, steps=1)
             sizes.append(sum(tensor.numel() for tensor in learner.state_dict().values() if torch.is_tensor(tensor)))
         assert len(set(sizes)) == 1
-        assert learner.sizes().stored_per_task == 0
+        assert learner.sizes("cl1").stored_per_task == 0
 
 
 def test_recipes_differ_between_scenarios_and_runs_record_what_they_used() -> None:

@@ -13,13 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "version"],
     ["params", "data"],
-    ["nets", "hypernets", "inference", "benchmarks", "fisher", "quadratic"],
-    ["regularizers"],
+    ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
+    ["fisher", "regularizers"],
     ["methods"],
     ["results"],
     ["evaluation"],
     ["training"],
     ["recipes"],
+    ["tuning"],
     ["tables", "plots", "widgets"],
     ["cli"],
 ]

@@ -142,9 +142,9 @@ def test_classifier_and_autoencoder_do_not_mix(method: str, scenario: Scenario) 
     learner.begin_task(2)
     batch = DIGITS.tasks[2].train[torch.arange(16)]
     names = {name for name, p in learner.named_parameters() if p.requires_grad}
-    classifier = {name for name in names if name.startswith("classifier.")}
+    classifier = {name for name in names if name.startswith("classifiers.")}
     for loss, reached in (
-        (learner.classifier_loss(batch), classifier),
+        (learner.classifier_loss(learner.classifiers.of(scenario), batch, learner.replay(8)), classifier),
         (learner.autoencoder_loss(batch.images), names - classifier),
     ):
         learner.zero_grad()
@@ -158,7 +158,7 @@ def test_what_is_remembered_does_not_change_while_a_task_is_learnt(method: str, 
     learner = make(method, scenario)
     learn(learner, 2)
     kept = {name: p.clone() for name, p in learner.named_parameters() if not p.requires_grad}
-    assert any(name.startswith("old_net.") for name in kept)
+    assert any(".teacher." in name for name in kept)
     learner.begin_task(2)
     optimizer = torch.optim.Adam(learner.trainable(), lr=1e-2)
     train = DIGITS.tasks[2].train
@@ -167,8 +167,23 @@ def test_what_is_remembered_does_not_change_while_a_task_is_learnt(method: str, 
         assert name not in kept or torch.equal(p, kept[name])
     learner.end_task(2, train)
     assert isinstance(learner, DGR | HypernetReplayLearner)
-    for new, old in zip(learner.classifier.net.parameters(), learner.old_net.parameters(), strict=True):
+    classifier = learner.classifiers.of(scenario)
+    for new, old in zip(classifier.net.parameters(), classifier.teacher.parameters(), strict=True):
         assert torch.equal(new, old)
+
+
+@every_method
+def test_one_training_serves_all_scenarios(method: str) -> None:
+    """What a classifier becomes does not depend on which others are trained beside it."""
+    settings = short(method) | {"iterations": 4}
+    together = hl.run_scenarios(method, DIGITS, **settings)
+    assert list(together) == ["cl1", "cl2", "cl3"]
+    for scenario, result in together.items():
+        alone = hl.run(method, DIGITS, scenario, **settings)
+        assert result.accuracy_matrix == alone.accuracy_matrix
+        assert result.untrained_accuracy == alone.untrained_accuracy
+        assert result.parameters == alone.parameters
+    assert together["cl1"].accuracy_matrix != together["cl2"].accuracy_matrix
 
 
 def test_distilled_replay_of_an_unchanged_classifier_has_no_gradient_in_cl2() -> None:
@@ -177,8 +192,9 @@ def test_distilled_replay_of_an_unchanged_classifier_has_no_gradient_in_cl2() ->
     assert isinstance(learner, DGR)
     learn(learner, 1)
     learner.zero_grad()
-    learner.remembered(learner.replay(8)).backward()
-    assert all(p.grad is not None and p.grad.abs().max() < 1e-6 for p in learner.classifier.parameters())
+    classifier, images = learner.classifiers.of("cl2"), learner.replay(8)
+    learner.remembered(classifier, classifier.net(images), images).backward()
+    assert all(p.grad is not None and p.grad.abs().max() < 1e-6 for p in classifier.net.parameters())
 
 
 @pytest.mark.parametrize("method", ["dgr", "dgr-distill"])
@@ -191,9 +207,10 @@ def test_weights_of_present_and_past(method: str) -> None:
     torch.manual_seed(7)
     loss = learner.loss(batch)
     torch.manual_seed(7)
-    present = learner.classifier.cross_entropy(batch, 3) + learner.generator.loss(batch.images).mean()
-    images = learner.replay(16)
-    past = learner.remembered(images) + learner.generator.loss(images).mean()
+    classifier, images = learner.classifiers.of("cl3"), learner.replay(16)
+    losses = learner.generator.loss(torch.cat([batch.images, images]))  # one draw of codes, as in the loss
+    present = classifier.cross_entropy(batch, 3) + losses[:16].mean()
+    past = learner.remembered(classifier, classifier.net(images), images) + losses[16:].mean()
     torch.testing.assert_close(loss, present / 3 + past * 2 / 3)
 
 
@@ -202,7 +219,7 @@ def test_wrong_input() -> None:
         make("hnet-r", task_condition=4)
     make("hnet-r", task_condition=0)
     config = hl.recipes.configure("dgr", "split-digits")
-    setting = hl.methods.Setting(2, 2, "cl1", lambda outputs: hl.nets.MLP(64, [], outputs))
+    setting = hl.methods.Setting(2, 2, ("cl1",), lambda outputs: hl.nets.MLP(64, [], outputs))
     with pytest.raises(hl.InputError, match="has to know the shape of an image"):
         config.learner_class(config, setting)
     labels = torch.zeros(2, dtype=torch.int64)

@@ -134,6 +134,33 @@ def test_verdicts(values: tuple[float, ...], verdict: str) -> None:
     assert next(c for c in cells if c.n).verdict == verdict
 
 
+def test_a_record_is_the_same_measurement_as_the_run_that_it_is_of(tmp_path: Path) -> None:
+    run = make(config={"hidden": (10, 10)})
+    assert results.read(results.write(run, tmp_path)).same_measurement(run)
+    assert not make(config={"hidden": (10, 20)}).same_measurement(run)
+
+
+@pytest.mark.parametrize(
+    ("lstm", "hnet", "verdict", "difference"),
+    [
+        ((0.90, 0.91, 0.92), (0.80, 0.82, 0.81), "holds", 10.0),
+        ((0.80, 0.82, 0.81), (0.90, 0.91, 0.92), "reversed", -10.0),
+        ((0.90, 0.80, 0.85), (0.80, 0.90, 0.85), "undecided", 0.0),
+        ((0.9,), (0.8,), "undecided", 10.0),  # one seed has no spread
+        ((), (0.8,), "not run", None),
+    ],
+)
+def test_a_claim_is_compared_seed_by_seed(
+    lstm: tuple[float, ...], hnet: tuple[float, ...], verdict: str, difference: float | None
+) -> None:
+    runs = [make(seed, accuracy, method="lstm-net") for seed, accuracy in enumerate(lstm)]
+    runs += [make(seed, accuracy) for seed, accuracy in enumerate(hnet)]
+    runs += [make(9, 0.1), make(0, 0.2, benchmark="split-digits"), make(0, 0.3, scenario="cl2")]  # none has a partner
+    found = tables.compare("lstm-net", "hnet", "split-mnist", "cl1", runs)
+    assert (found.n, found.verdict) == (len(lstm), verdict)
+    assert found.difference == (None if difference is None else pytest.approx(difference))
+
+
 def test_table_3_reads_single_tasks_and_during() -> None:
     matrix = [[0.9 if i == j else 0.5 for j in range(6)] for i in range(6)]
     run = make(benchmark="cifar-10-100", method="lstm-net", accuracy_matrix=matrix)

@@ -38,16 +38,22 @@ class Setting:
     Args:
         tasks: number of tasks to come.
         classes: classes of each task.
-        scenario: what is known at test time.
+        scenarios: what is known at test time: those that the learner will be measured in.
         make_target: makes a target network with the given number of logits.
         image_shape: of one image; generators of images need it.
     """
 
     tasks: int
     classes: int
-    scenario: Scenario
+    scenarios: tuple[Scenario, ...]
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
+
+    @property
+    def scenario(self) -> Scenario:
+        """The one scenario of a method that trains differently in each."""
+        (only,) = self.scenarios
+        return only
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)
@@ -67,21 +73,22 @@ class Config:
     """Of Adam."""
 
     def setting(
-        self, benchmark: Benchmark, scenario: Scenario, make_target: Callable[[int], nn.Module] | None = None
+        self, benchmark: Benchmark, *scenarios: Scenario, make_target: Callable[[int], nn.Module] | None = None
     ) -> Setting:
-        """The setting of ``benchmark`` under ``scenario``; ``make_target`` stands in for the field ``target``."""
-        if scenario not in SCENARIOS:
-            raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+        """The setting of ``benchmark`` under ``scenarios``; ``make_target`` stands in for the field ``target``."""
+        for scenario in scenarios:
+            if scenario not in SCENARIOS:
+                raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
         if make_target is None:
             parsed = nets.parse(self.target)
             return Setting(
                 len(benchmark),
                 benchmark.classes_per_task,
-                scenario,
+                scenarios,
                 lambda outputs: parsed(benchmark.image_shape, outputs),
                 benchmark.image_shape,
             )
-        return Setting(len(benchmark), benchmark.classes_per_task, scenario, make_target, benchmark.image_shape)
+        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, make_target, benchmark.image_shape)
 
 
 class Learner(nn.Module, ABC):
@@ -128,7 +135,7 @@ class Learner(nn.Module, ABC):
         self.learned = task + 1
 
     @abstractmethod
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         """Labels of ``images`` [B, *image] from one task, which is given (CL1) or has to be inferred (None)."""
 
     def trainable(self) -> list[nn.Parameter]:
@@ -136,8 +143,8 @@ class Learner(nn.Module, ABC):
         return [p for p in self.parameters() if p.requires_grad]
 
     @abstractmethod
-    def sizes(self) -> "Sizes":
-        """How many parameters are trained and stored."""
+    def sizes(self, scenario: Scenario) -> "Sizes":
+        """How many parameters are trained and stored for ``scenario``."""
 
     def get_extra_state(self) -> dict[str, object]:
         return {"learned": self.learned}
@@ -170,13 +177,15 @@ class Classifier(nn.Module):
     of which those seen so far are used (van de Ven & Tolias 2019). The heads of CL1 and CL3 are one output layer.
 
     Args:
-        setting: tasks, classes, scenario and target network.
+        setting: tasks, classes and target network.
+        scenario: which output layer.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, scenario: Scenario) -> None:
         super().__init__()
         self.setting = setting
-        self.net = setting.make_target(setting.classes * (1 if setting.scenario == "cl2" else setting.tasks))
+        self.scenario = scenario
+        self.net = setting.make_target(setting.classes * (1 if scenario == "cl2" else setting.tasks))
 
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
@@ -185,7 +194,7 @@ class Classifier(nn.Module):
     def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
         classes = self.setting.classes
-        if self.setting.scenario == "cl1":
+        if self.scenario == "cl1":
             rows = tasks[:, None, None].expand(-1, 1, classes)
             return out.unflatten(1, (-1, classes)).gather(1, rows)[:, 0]
         return out[:, self.columns(0, seen)]
@@ -193,13 +202,13 @@ class Classifier(nn.Module):
     def columns(self, task: int, seen: int) -> slice:
         """Which of the network's outputs are the logits for images of ``task``."""
         classes = self.setting.classes
-        if self.setting.scenario == "cl1":
+        if self.scenario == "cl1":
             return slice(task * classes, (task + 1) * classes)
-        return slice(0, classes if self.setting.scenario == "cl2" else seen * classes)
+        return slice(0, classes if self.scenario == "cl2" else seen * classes)
 
     def labels(self, batch: Batch | Examples) -> Tensor:
         """The index of the right logit: the class in all tasks' classes for CL3, else the class within the task."""
-        if self.setting.scenario == "cl3":
+        if self.scenario == "cl3":
             return batch.tasks * self.setting.classes + batch.labels
         return batch.labels
 
@@ -211,7 +220,7 @@ class Classifier(nn.Module):
         """Labels within the task, and tasks; where no task is known (CL2) the task is given as -1."""
         given = images.new_full((len(images),), -1 if task is None else task).long()
         best = self.logits(images, given, seen).argmax(1)
-        if self.setting.scenario == "cl3":
+        if self.scenario == "cl3":
             return Prediction(best % self.setting.classes, best // self.setting.classes)
         return Prediction(best, given)
 

@@ -31,7 +31,7 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
-from .base import SCENARIOS, STRICT, Config, Count, Learner, NonNegative, Setting, Sizes
+from .base import SCENARIOS, STRICT, Config, Count, Learner, NonNegative, Scenario, Setting, Sizes
 
 Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
 
@@ -275,7 +275,7 @@ class HypernetLearner(GeneratingLearner):
             params = self.hypernet(task)
         return fisher_information(self.target, params, train.images, train.labels, buffers=self.target_buffers(task))
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
@@ -286,7 +286,7 @@ class HypernetLearner(GeneratingLearner):
         labels = logits[0].argmax(1)
         return Prediction(labels, torch.full_like(labels, task))
 
-    def sizes(self) -> Sizes:
+    def sizes(self, scenario: Scenario) -> Sizes:
         return Sizes(self.hypernet.layout.numel, count(self.hypernet), self.stored_per_task())
 
 

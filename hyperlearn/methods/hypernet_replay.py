@@ -17,7 +17,8 @@ von Oswald et al. learn a task's classifier first, all steps of it, and then the
 classifier is learnt the past decoders do not change; here they are generated once, when a task ends, and samples of all
 past tasks are drawn from them at once. So each step can be a step of both: the classifier replays from decoders of
 before the task, the autoencoder learns the task, they have no parameter in common, and Adam moves each parameter by its
-own gradients alone. The result is the same as one after the other on the same batches.
+own gradients alone. The result is the same as one after the other on the same batches. For the same reason one training
+serves all three scenarios, with a classifier for each.
 
 Deviations from von Oswald et al.: classifier and autoencoder see the same batches; the last task's autoencoder is
 trained too, so that there are samples of all tasks to look at; the classes of the present task have probability 0 in
@@ -27,8 +28,6 @@ with one code drawn for each training image; Chandra et al. do not say what it i
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
-from typing import Self
 
 import torch
 from pydantic.dataclasses import dataclass as validated
@@ -40,7 +39,7 @@ from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
 from ..params import Params, count
-from .base import STRICT, Classifier, Fraction, Natural, Positive, Setting, Sizes
+from .base import SCENARIOS, STRICT, Fraction, Natural, Positive, Scenario, Setting, Sizes
 from .hypernet import (
     ChunkedConfig,
     GeneratingLearner,
@@ -50,12 +49,14 @@ from .hypernet import (
     LSTMConfig,
     OutputPenaltyConfig,
 )
-from .lwf import distillation
-from .replay import ReplayConfig, check_pixels, no_past
+from .lwf import TaughtClassifier, distillation
+from .replay import Classifiers, ReplayConfig, check_pixels, no_past
 
 
 class HypernetReplayLearner(GeneratingLearner):
-    """A classifier, and a hypernetwork that writes a decoder of each task's images."""
+    """Classifiers, and a hypernetwork that writes a decoder of each task's images."""
+
+    serves = SCENARIOS
 
     def __init__(self, config: "HypernetReplayConfig", setting: Setting) -> None:
         if 0 < config.task_condition < setting.tasks:
@@ -65,21 +66,19 @@ class HypernetReplayLearner(GeneratingLearner):
         super().__init__(config, setting, MLP(config.latent + config.task_condition, config.decoder_hidden, pixels))
         self.config: HypernetReplayConfig = config
         self.encoder = encoder
-        self.classifier = Classifier(setting)
-        self.old_net = deepcopy(self.classifier.net).requires_grad_(False)
+        self.classifiers = Classifiers(setting)
         self.decoders: Tensor | None = None  # [learned, N], generated when the last task ended
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.old_net.eval()
-        return self
 
     def training_data(self, seen: Sequence[Examples]) -> Examples:
         return check_pixels(seen[-1])
 
     def task_loss(self, batch: Batch) -> Tensor:
-        """The losses of autoencoder and classifier, which have no parameter in common."""
-        return self.autoencoder_loss(batch.images) + self.classifier_loss(batch)
+        """The losses of autoencoder and classifiers, which have no parameter in common."""
+        loss = self.autoencoder_loss(batch.images)
+        replayed = self.replay(-(-len(batch.images) // self.learned)) if self.learned else None
+        for classifier in self.classifiers.each():
+            loss = loss + self.classifier_loss(classifier, batch, replayed)
+        return loss
 
     def autoencoder_loss(self, images: Tensor) -> Tensor:
         """The loss of the present task's autoencoder."""
@@ -88,16 +87,18 @@ class HypernetReplayLearner(GeneratingLearner):
         logits = torch.func.functional_call(self.target, self.hypernet(self.learned), (codes,))
         return vae_loss(logits, images, mean, log_variance).mean()
 
-    def classifier_loss(self, batch: Batch) -> Tensor:
+    def classifier_loss(
+        self, classifier: TaughtClassifier, batch: Batch, replayed: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
         """Cross-entropy on the present task and distillation on the past ones."""
-        present = self.classifier.cross_entropy(batch, seen=self.learned + 1)
-        if not self.learned:
-            return present
-        images, tasks = self.replay(-(-len(batch.images) // self.learned))
-        with torch.no_grad():
-            old = self.classifier.select(self.old_net(images), tasks, self.learned)
-        new = self.classifier.logits(images, tasks, self.learned + 1)
-        past = distillation(new, old, self.config.temperature)
+        if replayed is None:
+            return classifier.cross_entropy(batch, seen=1)
+        images, tasks = replayed
+        seen, size = self.learned + 1, len(batch.images)
+        logits = classifier.logits(torch.cat([batch.images, images]), torch.cat([batch.tasks, tasks]), seen)
+        old = classifier.select(classifier.taught(images), tasks, self.learned)
+        present = nn.functional.cross_entropy(logits[:size], classifier.labels(batch))
+        past = distillation(logits[size:], old, self.config.temperature)
         return (1 - self.config.replay_weight) * present + self.config.replay_weight * past
 
     def replay(self, number: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -148,16 +149,17 @@ class HypernetReplayLearner(GeneratingLearner):
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
-        self.old_net.load_state_dict(self.classifier.net.state_dict())
+        for classifier in self.classifiers.each():
+            classifier.remember()
         with torch.no_grad():
             self.decoders = self.hypernet.flat(range(self.learned))
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
-        return self.classifier.predict(images, task, seen=max(self.learned, 1))
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+        return self.classifiers.of(scenario).predict(images, task, seen=max(self.learned, 1))
 
-    def sizes(self) -> Sizes:
+    def sizes(self, scenario: Scenario) -> Sizes:
         """The target is all that would be trained without a hypernetwork: classifier, encoder and decoder."""
-        ordinary = self.classifier.size() + count(self.encoder)
+        ordinary = self.classifiers.of(scenario).size() + count(self.encoder)
         return Sizes(ordinary + self.hypernet.layout.numel, ordinary + count(self.hypernet), self.stored_per_task())
 
     def get_extra_state(self) -> dict[str, object]:

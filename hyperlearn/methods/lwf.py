@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..data import Batch, Examples
-from .base import STRICT, Config, Positive, Setting
+from ..params import count
+from .base import STRICT, Classifier, Config, Positive, Scenario, Setting
 from .plain import Finetune
 
 
@@ -51,18 +52,41 @@ def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
     return -((old / temperature).softmax(-1) * log_p).sum(-1).mean() * temperature**2
 
 
+class TaughtClassifier(Classifier):
+    """A classifier and its teacher: a frozen copy of it as it was after the last task."""
+
+    def __init__(self, setting: Setting, scenario: Scenario) -> None:
+        super().__init__(setting, scenario)
+        self.teacher = deepcopy(self.net).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    @torch.no_grad()
+    def taught(self, images: Tensor) -> Tensor:
+        """The teacher's outputs for ``images``: ``[B, outputs]``."""
+        out: Tensor = self.teacher(images)
+        return out
+
+    def remember(self) -> None:
+        """Make the teacher what the classifier is now."""
+        self.teacher.load_state_dict(self.net.state_dict())
+
+    def size(self) -> int:
+        return count(self.net)
+
+
 class LwF(Finetune):
     """One network, held on the present task's images to what it said before the task."""
+
+    classifier_class = TaughtClassifier
+    classifier: TaughtClassifier
 
     def __init__(self, config: "LwFConfig", setting: Setting) -> None:
         super().__init__(config, setting)
         self.config: LwFConfig = config
-        self.old = deepcopy(self.classifier.net).requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.old.eval()
-        return self
 
     def loss(self, batch: Batch) -> Tensor:
         out: Tensor = self.classifier.net(batch.images)
@@ -71,8 +95,7 @@ class LwF(Finetune):
         task_loss = cross_entropy(logits, self.classifier.labels(batch))
         if not self.learned:
             return task_loss
-        with torch.no_grad():
-            old: Tensor = self.old(batch.images)
+        old = self.classifier.taught(batch.images)
         if self.setting.scenario == "cl1":  # the heads of earlier tasks: [B, learned, classes]
             heads = [z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old)]
             kept = distillation(heads[0], heads[1], self.config.temperature)
@@ -82,7 +105,7 @@ class LwF(Finetune):
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
-        self.old.load_state_dict(self.classifier.net.state_dict())
+        self.classifier.remember()
 
 
 @validated(frozen=True, kw_only=True, config=STRICT)

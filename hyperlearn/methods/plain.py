@@ -1,6 +1,7 @@
 """Three yardsticks for any method: no defence against forgetting, no sharing, and no forgetting at all."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass as validated
@@ -9,23 +10,25 @@ from torch import Tensor, nn
 from ..data import Batch, Examples, concatenate
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import count
-from .base import SCENARIOS, STRICT, Classifier, Config, Learner, Setting, Sizes
+from .base import SCENARIOS, STRICT, Classifier, Config, Learner, Scenario, Setting, Sizes
 
 
 class Finetune(Learner):
     """One network, trained on each task in turn; the optimizer's state is kept (van de Ven & Tolias 2019, "None")."""
 
+    classifier_class: ClassVar[type[Classifier]] = Classifier
+
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
-        self.classifier = Classifier(setting)
+        self.classifier = self.classifier_class(setting, setting.scenario)
 
     def loss(self, batch: Batch) -> Tensor:
         return self.classifier.cross_entropy(batch, seen=self.learned + 1)
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         return self.classifier.predict(images, task, seen=max(self.learned, 1))
 
-    def sizes(self) -> Sizes:
+    def sizes(self, scenario: Scenario) -> Sizes:
         return Sizes(self.classifier.size(), self.classifier.size(), stored_per_task=0)
 
 
@@ -52,7 +55,7 @@ class Scratch(Learner):
     def loss(self, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(self.nets[self.learned](batch.images), batch.labels)
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
             labels = self.nets[task](images).argmax(1)
             return Prediction(labels, torch.full_like(labels, task))
@@ -60,7 +63,7 @@ class Scratch(Learner):
         params, buffers = torch.func.stack_module_state(nets)
         return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
 
-    def sizes(self) -> Sizes:
+    def sizes(self, scenario: Scenario) -> Sizes:
         each = count(self.nets[0])
         return Sizes(each, each * len(self.nets), stored_per_task=each)
 

@@ -15,17 +15,18 @@ learns either the old classifier's most likely class (`dgr`), or its whole predi
 - CL3: those of all classes seen so far; the old classifier gives the present task's classes probability 0.
 
 Generator and classifier share one Adam, kept across tasks; they have no parameter in common, so that this is the same
-as one each. Deviation from van de Ven & Tolias' code (branch "preprints"): the encoder's output layer has a bias for
-the log variance too.
+as one each. The generator does not depend on the scenario: one training serves all three, with a classifier for each.
+Deviation from van de Ven & Tolias' code (branch "preprints"): the encoder's output layer has a bias for the log
+variance too.
 """
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Self
+from typing import Self, cast
 
 import torch
 from pydantic.dataclasses import dataclass as validated
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..data import Batch, Examples
@@ -33,8 +34,8 @@ from ..errors import InputError
 from ..inference import Prediction
 from ..nets import VAE
 from ..params import count
-from .base import STRICT, Classifier, Config, Count, Learner, Positive, Setting, Sizes
-from .lwf import distillation
+from .base import SCENARIOS, STRICT, Config, Count, Learner, Positive, Scenario, Setting, Sizes
+from .lwf import TaughtClassifier, distillation
 
 
 def check_pixels(examples: Examples) -> Examples:
@@ -52,21 +53,41 @@ def no_past() -> InputError:
     return InputError("there is no past task to replay: no task is finished yet")
 
 
+class Classifiers(nn.ModuleDict):
+    """A classifier for each scenario of ``setting``. What one of them is does not depend on which others are there."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        seed = int(torch.randint(2**31, ()))
+        for scenario in setting.scenarios:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self[scenario] = TaughtClassifier(setting, scenario)
+
+    def each(self) -> list[TaughtClassifier]:
+        """All of them."""
+        return [cast(TaughtClassifier, classifier) for classifier in self.values()]
+
+    def of(self, scenario: Scenario) -> TaughtClassifier:
+        """That of ``scenario``."""
+        return cast(TaughtClassifier, self[scenario])
+
+
 class DGR(Learner):
-    """A classifier and a generator that both learn from what the generator remembers."""
+    """Classifiers and a generator that both learn from what the generator remembers."""
+
+    serves = SCENARIOS
 
     def __init__(self, config: "ReplayConfig", setting: Setting) -> None:
         super().__init__(config, setting)
         self.config: ReplayConfig = config
-        self.classifier = Classifier(setting)
+        self.classifiers = Classifiers(setting)
         self.generator = VAE(setting.image_shape, config.encoder_hidden, config.decoder_hidden, config.latent)
-        self.old_net = deepcopy(self.classifier.net).requires_grad_(False)
         self.old_generator = deepcopy(self.generator).requires_grad_(False)
         self.temperature = config.temperature if isinstance(config, DGRDistillConfig) else None
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        self.old_net.eval()
         self.old_generator.eval()
         return self
 
@@ -74,12 +95,23 @@ class DGR(Learner):
         return check_pixels(seen[-1])
 
     def loss(self, batch: Batch) -> Tensor:
-        seen = self.learned + 1
-        present = self.classifier.cross_entropy(batch, seen) + self.generator.loss(batch.images).mean()
+        images = batch.images if not self.learned else torch.cat([batch.images, self.replay(len(batch.images))])
+        losses = self.generator.loss(images)  # [B] or [2 B], the present task's before the replayed ones
+        present, past = losses[: len(batch.images)].mean(), losses[len(batch.images) :]
+        parts = [self.classifier_losses(classifier, images, batch) for classifier in self.classifiers.each()]
+        present = present + sum(part[0] for part in parts)
         if not self.learned:
             return present
-        images = self.replay(len(batch.images))
-        return present / seen + (1 - 1 / seen) * (self.remembered(images) + self.generator.loss(images).mean())
+        share = 1 / (self.learned + 1)
+        return share * present + (1 - share) * (past.mean() + sum(part[1] for part in parts))
+
+    def classifier_losses(self, classifier: TaughtClassifier, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """A classifier's loss on the images of ``batch``, and on those that follow them in ``images``, if any."""
+        out: Tensor = classifier.net(images)
+        present, past, replayed = out[: len(batch.images)], out[len(batch.images) :], images[len(batch.images) :]
+        logits = classifier.select(present, batch.tasks, self.learned + 1)
+        loss = cross_entropy(logits, classifier.labels(batch))
+        return loss, self.remembered(classifier, past, replayed) if self.learned else torch.zeros_like(loss)
 
     def replay(self, number: int) -> Tensor:
         """Images of past tasks, drawn from the generator as it was before the present task: ``[number, *image]``.
@@ -91,25 +123,21 @@ class DGR(Learner):
         with torch.no_grad():
             return self.old_generator.sample(number)
 
-    def remembered(self, images: Tensor) -> Tensor:
-        """The classifier's loss on replayed ``images``, against what the old classifier makes of them."""
-        out: Tensor = self.classifier.net(images)
-        with torch.no_grad():
-            old: Tensor = self.old_net(images)
-        if self.setting.scenario == "cl1":  # [B, learned, classes]
+    def remembered(self, classifier: TaughtClassifier, out: Tensor, images: Tensor) -> Tensor:
+        """The loss of the outputs ``out`` on replayed ``images``, against what the old classifier makes of them."""
+        old = classifier.taught(images)
+        if classifier.scenario == "cl1":  # [B, learned, classes]
             new, old = (z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old))
         else:
-            new, old = (
-                out[:, self.classifier.columns(0, self.learned + 1)],
-                old[:, self.classifier.columns(0, self.learned)],
-            )
+            new, old = out[:, classifier.columns(0, self.learned + 1)], old[:, classifier.columns(0, self.learned)]
         if self.temperature is None:
             return cross_entropy(new.flatten(0, -2), old.argmax(-1).flatten())
         return distillation(new, old, self.temperature)
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
-        self.old_net.load_state_dict(self.classifier.net.state_dict())
+        for classifier in self.classifiers.each():
+            classifier.remember()
         self.old_generator.load_state_dict(self.generator.state_dict())
 
     @torch.no_grad()
@@ -123,11 +151,11 @@ class DGR(Learner):
         device = next(self.parameters()).device
         return self.old_generator.sample(number, torch.Generator(device).manual_seed(seed))
 
-    def predict(self, images: Tensor, task: int | None) -> Prediction:
-        return self.classifier.predict(images, task, seen=max(self.learned, 1))
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+        return self.classifiers.of(scenario).predict(images, task, seen=max(self.learned, 1))
 
-    def sizes(self) -> Sizes:
-        size = self.classifier.size() + count(self.generator)
+    def sizes(self, scenario: Scenario) -> Sizes:
+        size = self.classifiers.of(scenario).size() + count(self.generator)
         return Sizes(size, size, stored_per_task=0)
 
 

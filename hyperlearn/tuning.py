@@ -1,0 +1,158 @@
+"""Choosing hyperparameters on validation images: a search over a grid, of which every trial is kept."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+
+from . import benchmarks
+from .errors import InputError
+from .methods import Scenario
+from .recipes import configure
+from .results import check_writable, write_atomically
+from .training import Progress, commit, train
+from .version import __version__
+
+HELD_OUT = 1 / 6
+"""Fraction of each task's training images that is held out: 10,000 of MNIST's 60,000."""
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@validated(frozen=True, kw_only=True, config=_STRICT)
+class Trial:
+    """One training."""
+
+    config: dict[str, Any]
+    """All hyperparameters."""
+    seed: int
+    accuracy: dict[str, float]
+    """Average accuracy on the validation images after the last task, for each scenario that the training serves."""
+    version: str
+    commit: str | None
+
+
+@validated(frozen=True, kw_only=True, config=_STRICT)
+class Search:
+    """All trials of a search."""
+
+    benchmark: str
+    method: str
+    held_out: float
+    trials: list[Trial]
+
+    def varied(self) -> list[str]:
+        """The hyperparameters that the search is over: those that are not the same in all trials."""
+        configs = [trial.config for trial in self.trials]
+        return [name for name in configs[0] if any(config[name] != configs[0][name] for config in configs)]
+
+    def points(self) -> list["Point"]:
+        """What the trials say of each configuration; best first."""
+        configs: list[dict[str, Any]] = []
+        for trial in self.trials:
+            if trial.config not in configs:
+                configs.append(trial.config)
+        made = [Point(config, [t for t in self.trials if t.config == config]) for config in configs]
+        return sorted(made, key=lambda point: -point.score)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration and its trials, one for each seed."""
+
+    config: dict[str, Any]
+    trials: list[Trial]
+
+    @property
+    def score(self) -> float:
+        """Mean accuracy over seeds and scenarios: what the best point has most of."""
+        return mean(mean(trial.accuracy.values()) for trial in self.trials)
+
+
+_SEARCH = TypeAdapter(Search)
+
+
+def search_path(folder: Path, benchmark: str, method: str, scenario: Scenario | None = None) -> Path:
+    """Where a search lies: ``FOLDER/tuning/BENCHMARK/METHOD.json``, or ``METHOD-SCENARIO.json``."""
+    return folder / "tuning" / benchmark / f"{method}{f'-{scenario}' if scenario else ''}.json"
+
+
+def read(path: Path) -> Search:
+    """The search in ``path``; raises `InputError` naming the file and what is wrong in it."""
+    try:
+        return _SEARCH.validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: no valid search: {error.errors()[0]['msg']}") from error
+
+
+def search(
+    method: str,
+    benchmark: str,
+    grid: Mapping[str, Sequence[Any]],
+    folder: Path,
+    *,
+    scenario: Scenario | None = None,
+    seeds: int = 1,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Search:
+    """Train ``method`` at every point of ``grid`` and measure it on validation images.
+
+    Test images are not loaded into any task, so that no choice can depend on them. Trials that the search's file has
+    already are not run again; the file is written after each.
+
+    Args:
+        method: a name in `METHODS`.
+        benchmark: a name in `benchmarks.BENCHMARKS`.
+        grid: values to try for each of some hyperparameters; the others are the recipe's.
+        folder: of the records.
+        scenario: what to measure. Default: all that one training serves, CL1 for a method that serves one alone.
+        seeds: how many at each point.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        progress: called as each training goes on.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = search("hnet", "split-digits", {"beta": [0.0, 0.01], "iterations": [2]}, Path(folder))
+        >>> found.varied()
+        ['beta']
+    """
+    points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    configs = [configure(method, benchmark, scenario or "cl1", **point) for point in points]  # all are valid
+    path = search_path(folder, benchmark, method, scenario)
+    check_writable(path.parent)
+    tasks = benchmarks.on_validation(benchmarks.load(benchmark, validation=HELD_OUT))
+    found = read(path) if path.exists() else Search(benchmark=benchmark, method=method, held_out=HELD_OUT, trials=[])
+    for config in configs:
+        plain = json.loads(json.dumps(asdict(config)))
+        for seed in range(seeds):
+            if any((trial.config, trial.seed) == (plain, seed) for trial in found.trials):
+                continue
+            made = train(
+                method,
+                config,
+                tasks,
+                scenarios=[scenario] if scenario else None,
+                seed=seed,
+                device=device,
+                progress=progress,
+            )
+            trial = Trial(
+                config=plain,
+                seed=seed,
+                accuracy={name: result.average_accuracy for name, result in made.items()},
+                version=__version__,
+                commit=commit(),
+            )
+            found = replace(found, trials=[*found.trials, trial])
+            write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
+    return found

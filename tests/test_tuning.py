@@ -1,0 +1,128 @@
+"""Hyperparameters are chosen on validation images, and what was chosen is what the committed searches say."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import hyperlearn as hl
+from hyperlearn import benchmarks, recipes, tuning
+from hyperlearn.cli import main
+from hyperlearn.data import Examples
+from hyperlearn.methods import METHODS, SCENARIOS
+
+RESULTS = Path(__file__).parent.parent / "results"
+SHORT = {"iterations": [3], "chunk_size": [1_400]}
+
+
+class Guarded(Examples):
+    """Examples that must not be looked at."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name in ("images", "labels", "tasks"):
+            raise AssertionError("the test images were touched")
+        return object.__getattribute__(self, name)
+
+
+def guard(benchmark: hl.benchmarks.Benchmark) -> hl.benchmarks.Benchmark:
+    """The same benchmark, its test images out of reach."""
+    for task in benchmark.tasks:
+        object.__setattr__(task.test, "__class__", Guarded)
+    return benchmark
+
+
+def test_the_guard_guards() -> None:
+    with pytest.raises(AssertionError, match="touched"):
+        hl.run("finetune", guard(benchmarks.split_digits()), iterations=1)
+
+
+def test_a_search_never_touches_the_test_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    load = benchmarks.load
+    monkeypatch.setattr(benchmarks, "load", lambda name, **options: guard(load(name, **options)))
+    found = tuning.search("hnet", "split-digits", {"beta": [0.01], **SHORT}, tmp_path)
+    assert len(found.trials) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_never_touches_the_test_images(method: str) -> None:
+    """The hooks of a learner are given training images alone."""
+    from hyperlearn.training import fit_task
+
+    digits = guard(benchmarks.split_digits())
+    config = recipes.configure(method, "split-digits", iterations=2)
+    torch.manual_seed(0)
+    learner = config.learner_class(config, config.setting(benchmarks.split_digits(), "cl1"))
+    for number in range(2):
+        data = learner.training_data([task.train for task in digits.tasks[: number + 1]])
+        learner.begin_task(number)
+        optimizer = torch.optim.Adam(learner.trainable(), lr=1e-3)
+        fit_task(learner, optimizer, data, torch.arange(32).reshape(2, 16))
+        learner.end_task(number, digits.tasks[number].train)
+    assert learner.learned == 2
+
+
+def test_a_search_goes_on_where_it_stopped_and_finds_the_best(tmp_path: Path) -> None:
+    grid = {"learning_rate": ["0.003", "1e-9"], "iterations": ["20"]}
+    first = tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", seeds=2)
+    path = tmp_path / "tuning" / "split-digits" / "finetune-cl1.json"
+    assert tuning.read(path) == first
+    assert first.varied() == ["learning_rate"]
+    assert [len(point.trials) for point in first.points()] == [2, 2]
+    best = first.points()[0]
+    assert best.config["learning_rate"] == 0.003
+    # A trial that is there is not run again, and nothing is lost when the grid grows.
+    made = json.loads(path.read_text())
+    made["trials"][0]["accuracy"]["cl1"] = 0.123
+    path.write_text(json.dumps(made))
+    grown = tuning.search("finetune", "split-digits", {**grid, "learning_rate": ["0.003", "0.001"]}, tmp_path,
+                          scenario="cl1", seeds=2)  # fmt: skip
+    assert grown.trials[0].accuracy == {"cl1": 0.123}
+    assert len(grown.trials) == 6
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["tune", "split-digits", "hnet", "--results", str(tmp_path)]
+    assert main([*options, "--beta", "0.1", "0.01", "--iterations", "2"]) == 0
+    assert "beta" in capsys.readouterr().out
+    for wrong, message in {
+        (): "name hyperparameters and the values to try",
+        ("--beta",): "name hyperparameters and the values to try",
+        ("0.1",): "not understood: 0.1",
+        ("--gamma", "1"): "hnet has no hyperparameter 'gamma'",
+        ("--beta", "-1"): "beta: input should be greater than or equal to 0",
+        ("--beta", "1", "--scenario", "cl4"): "no scenario 'cl4'",
+    }.items():
+        assert main([*options, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_broken_search_is_named(tmp_path: Path) -> None:
+    path = tuning.search_path(tmp_path, "split-digits", "hnet")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(hl.InputError, match=r"hnet.json: no valid search"):
+        tuning.search("hnet", "split-digits", {"beta": [0.1]}, tmp_path)
+
+
+TUNED = [
+    (method, benchmark, scenario)
+    for method, kind in METHODS.items()
+    for benchmark in ("split-mnist", "permuted-mnist", "split-digits", "permuted-digits")
+    for scenario in ([None] if kind.learner_class.serves else SCENARIOS)
+    if "tuned" in recipes.recipe(method, benchmark, scenario or "cl1").sources.values()
+]
+
+
+@pytest.mark.parametrize(("method", "benchmark", "scenario"), TUNED)
+def test_what_a_recipe_calls_tuned_won_a_committed_search(
+    method: str, benchmark: str, scenario: hl.methods.Scenario | None
+) -> None:
+    found = tuning.read(tuning.search_path(RESULTS, benchmark, method, scenario))
+    recipe = recipes.recipe(method, benchmark, scenario or "cl1")
+    best = found.points()[0]
+    assert best.config == json.loads(json.dumps(asdict(recipe.config)))
+    tuned = {name for name, source in recipe.sources.items() if source == "tuned"}
+    assert tuned == set(found.varied())
+    assert replace(found, trials=best.trials).points()[0].score == best.score
