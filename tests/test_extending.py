@@ -102,5 +102,7 @@ def test_own_methods_run_as_they_are() -> None:
 def test_some_of_the_examples_stay_examples() -> None:
     train = DIGITS.tasks[1].train
     first = train.take(slice(0, 3))
-    assert len(first) == 3 and first.images.dtype == torch.uint8
-    assert torch.equal(first.images, train.images[:3]) and len(train.take(slice(0))) == 0
+    assert len(first) == 3
+    assert first.images.dtype == torch.uint8
+    assert torch.equal(first.images, train.images[:3])
+    assert len(train.take(slice(0))) == 0
