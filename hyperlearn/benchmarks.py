@@ -155,11 +155,7 @@ def _hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
         raise InputError(f"validation must be a fraction in [0, 1), got {fraction}")
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))
     held = round(fraction * len(examples))
-
-    def take(indices: Tensor) -> Examples:
-        return Examples(examples.images[indices], examples.labels[indices], examples.tasks[indices])
-
-    return take(order[held:].sort().values), take(order[:held].sort().values)
+    return examples.take(order[held:].sort().values), examples.take(order[:held].sort().values)
 
 
 def on_validation(benchmark: Benchmark) -> Benchmark:
