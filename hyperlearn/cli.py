@@ -241,11 +241,11 @@ def _tune(options: argparse.Namespace) -> None:
     shown = Table(title=f"{options.method} on {options.benchmark}: accuracy on validation images, per cent")
     varied = found.varied()
     scenarios = list(found.trials[0].accuracy)
-    for name in (*varied, *scenarios, "mean", "n"):
+    for name in (*varied, *scenarios, "n"):
         shown.add_column(name)
     for point in found.points():
         each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
-        figures = [f"{figure:.2f}" for figure in (*each, 100 * point.score)]
+        figures = [f"{figure:.2f}" for figure in each]
         shown.add_row(*(str(point.config[name]) for name in varied), *figures, str(len(point.trials)))
     Console().print(shown)
 

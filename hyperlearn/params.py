@@ -50,7 +50,7 @@ class ParamLayout:
         return sum(self.sizes)
 
     def unflatten(self, flat: Tensor) -> Params:
-        """Cut ``flat`` [..., N] into parameters [..., *shape]; they are views, so nothing is copied."""
+        """Cut ``flat [..., N]`` into parameters ``[..., *shape]``; they are views, so nothing is copied."""
         if flat.shape[-1] != self.numel:
             raise InputError(f"expected {self.numel} values in the last dimension, got {flat.shape[-1]}")
         pieces = flat.split(self.sizes, dim=-1)
@@ -60,7 +60,7 @@ class ParamLayout:
         }
 
     def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
-        """The inverse of `unflatten`: parameters [..., *shape] to one tensor [..., N]."""
+        """The inverse of `unflatten`: parameters ``[..., *shape]`` to one tensor ``[..., N]``."""
         self.check(params)
         batch = params[self.names[0]].shape[: params[self.names[0]].dim() - len(self.shapes[0])]
         return torch.cat([params[name].reshape(*batch, -1) for name in self.names], dim=-1)

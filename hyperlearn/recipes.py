@@ -262,8 +262,8 @@ _OWN: dict[str, dict[str, Values]] = {
 """What a method has beyond the fields of `Config`, on each benchmark."""
 
 # What was searched for one method alone.
-_OWN["hnet-iwr"]["split-mnist"] |= {"beta": (0.001, "tuned")}
-_OWN["lstm-net-iwr"]["split-mnist"] |= {"beta": (0.0001, "tuned")}
+_OWN["hnet-iwr"]["split-mnist"] |= {"beta": (0.1, "tuned")}
+_OWN["lstm-net-iwr"]["split-mnist"] |= {"beta": (0.001, "tuned")}
 _OWN["lstm-net-grow"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "warm_start": (True, "tuned")}
 
 

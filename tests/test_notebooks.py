@@ -76,6 +76,22 @@ def test_headings_are_one_title_then_sections_in_order(path):
     assert all(level <= before + 1 for before, level in itertools.pairwise(levels))
 
 
+def typed_results(text):
+    """Figures in prose that read like a result: with a decimal point, a per cent sign or a spread."""
+    text = re.sub(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|https?://\S+", " ", text, flags=re.S)
+    return re.findall(r"\d[\d,]*\.\d+|\d+ ?%|\d+ ±|± ?\d+", text)
+
+
+@pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] in ("11", "12")], ids=lambda path: path.stem)
+def test_results_are_computed_and_not_typed(path):
+    assert [hit for text in markdown(run.read(path)) for hit in typed_results(text)] == []
+
+
+def test_typed_results_are_found():
+    assert typed_results("It reaches 99.7 there, 85 % here, and 3 ± 1.") == ["99.7", "85 %", "3 ±"]
+    assert typed_results("five tasks of 2,000 steps (see [x, 2022](https://a.org/1.2)), `0.5`, $m \\pm 2.5$") == []
+
+
 def chapter(folder, *sources):
     path = folder / "chapter.ipynb"
     cells = [nbformat.v4.new_code_cell(source, metadata={"tags": ["kept"], "trusted": True}) for source in sources]

@@ -152,7 +152,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
-        """Labels of ``images`` [B, *image] from one task, which is given (CL1) or has to be inferred (None)."""
+        """Labels of ``images [B, *image]`` from one task, which is given (CL1) or has to be inferred (None)."""
 
     def trainable(self) -> list[nn.Parameter]:
         """What the optimizer of the present task moves."""
