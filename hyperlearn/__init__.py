@@ -13,6 +13,7 @@ from . import (
     results,
     sweep,
     tables,
+    training,
     widgets,
 )
 from .errors import DataError, InputError
@@ -58,5 +59,6 @@ __all__ = [
     "run_scenarios",
     "sweep",
     "tables",
+    "training",
     "widgets",
 ]

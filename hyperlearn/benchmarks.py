@@ -169,11 +169,7 @@ def _hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
         raise InputError(f"validation must be a fraction in [0, 1), got {fraction}")
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))
     held = round(fraction * len(examples))
-
-    def take(indices: Tensor) -> Examples:
-        return Examples(examples.images[indices], examples.labels[indices], examples.tasks[indices])
-
-    return take(order[held:].sort().values), take(order[:held].sort().values)
+    return examples.take(order[held:].sort().values), examples.take(order[:held].sort().values)
 
 
 def on_validation(benchmark: Benchmark) -> Benchmark:
@@ -195,8 +191,7 @@ def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
     """
 
     def part(examples: Examples) -> Examples:
-        first = rank_in_class(examples.labels) < images_per_class
-        return Examples(examples.images[first], examples.labels[first], examples.tasks[first])
+        return examples.take(rank_in_class(examples.labels) < images_per_class)
 
     tasks = (
         replace(task, train=part(task.train), validation=part(task.validation), test=part(task.test))

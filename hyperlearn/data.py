@@ -62,6 +62,10 @@ class Examples:
         """The batch at ``indices``, its images as floats."""
         return Batch(as_float(self.images[indices]), self.labels[indices], self.tasks[indices])
 
+    def take(self, indices: Tensor | slice) -> "Examples":
+        """The examples at ``indices``, their images as they are."""
+        return Examples(self.images[indices], self.labels[indices], self.tasks[indices])
+
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on another device."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device), tasks=self.tasks.to(device))

@@ -307,7 +307,7 @@ def _client(workers: int, scheduler: str | None) -> "Iterator[Client]":
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run beside each other
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,

@@ -1,14 +1,17 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, Learner, Scenario, Setting, Sizes
+from .base import SCENARIOS, Config, Learner, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
     HNETConfig,
     HNETIWRConfig,
+    HypernetConfig,
     HypernetLearner,
+    ImportancePenaltyConfig,
     LSTMNetConfig,
     LSTMNetGrowConfig,
     LSTMNetIWRConfig,
+    OutputPenaltyConfig,
 )
 from .hypernet_replay import (
     HNETIWRReplayConfig,
@@ -19,7 +22,7 @@ from .hypernet_replay import (
     LSTMNetReplayConfig,
 )
 from .lwf import LwFConfig
-from .plain import FinetuneConfig, JointConfig, ScratchConfig
+from .plain import Finetune, FinetuneConfig, JointConfig, ScratchConfig
 from .replay import DGR, DGRConfig, DGRDistillConfig
 from .si import SIConfig
 
@@ -54,13 +57,16 @@ __all__ = [
     "DGRConfig",
     "DGRDistillConfig",
     "EWCConfig",
+    "Finetune",
     "FinetuneConfig",
     "HNETConfig",
     "HNETIWRConfig",
     "HNETIWRReplayConfig",
     "HNETReplayConfig",
+    "HypernetConfig",
     "HypernetLearner",
     "HypernetReplayLearner",
+    "ImportancePenaltyConfig",
     "JointConfig",
     "LSTMNetConfig",
     "LSTMNetGrowConfig",
@@ -71,9 +77,11 @@ __all__ = [
     "Learner",
     "LwFConfig",
     "OnlineEWCConfig",
+    "OutputPenaltyConfig",
     "SIConfig",
     "Scenario",
     "ScratchConfig",
     "Setting",
     "Sizes",
+    "configuration",
 ]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
@@ -45,6 +45,22 @@ def _pairs(value: object) -> object:
 OrNone = BeforeValidator(_none)
 Schedule = tuple[tuple[Fraction, Positive], ...]
 """From which fraction of a task's steps on the learning rate is multiplied by what."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def configuration(cls: type[Any]) -> Any:
+    """Make a subclass of a configuration one whose own fields are checked as all others are.
+
+    A decorator for methods that are not the library's. Without it only the inherited fields can be given.
+
+    Example:
+        >>> @configuration
+        ... class Patient(Config):
+        ...     patience: int = 3
+        >>> Patient(patience=5, iterations=10).patience
+        5
+    """
+    return validated(frozen=True, kw_only=True, config=STRICT)(cls)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""What chapter 14 promises: a hypernetwork, a method and a benchmark of a reader's own need no registration."""
+
+from math import ceil
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+import hyperlearn as hl
+from hyperlearn.data import Batch, Examples, concatenate
+
+DIGITS = hl.benchmarks.split_digits()
+SHORT: dict[str, Any] = {"iterations": 10, "batch_size": 16, "target": "mlp-20"}
+
+
+class FiLMHypernet(hl.EmbeddingHypernet):
+    """The task embedding scales and shifts what is learnt for each chunk."""
+
+    def __init__(self, target: nn.Module, tasks: int, chunk_size: int, width: int) -> None:
+        super().__init__(target, tasks, task_dim=5)
+        self.chunk_embeddings = nn.Parameter(torch.randn(ceil(self.layout.numel / chunk_size), width))
+        self.film = nn.Linear(5, 2 * width)
+        self.head = nn.Linear(width, chunk_size)
+
+    def features(self, embeddings: Tensor) -> Tensor:
+        scale, shift = self.film(embeddings)[:, None].chunk(2, dim=-1)
+        return (scale * self.chunk_embeddings + shift).relu()
+
+    def write(self, embeddings: Tensor) -> Tensor:
+        return self.head(self.features(embeddings)).flatten(1)[:, : self.layout.numel]
+
+
+@hl.methods.configuration
+class FiLMConfig(hl.methods.OutputPenaltyConfig):
+    learner_class = hl.methods.HypernetLearner
+    width: hl.methods.base.Count = 7
+
+    def hypernet(self, target: nn.Module, tasks: int) -> FiLMHypernet:
+        return FiLMHypernet(target, tasks, self.chunk_size, self.width)
+
+
+class Rehearsal(hl.methods.Finetune):
+    def __init__(self, config: "RehearsalConfig", setting: hl.methods.Setting) -> None:
+        super().__init__(config, setting)
+        self.kept: list[Examples] = []
+
+    def loss(self, batch: Batch) -> Tensor:
+        loss = super().loss(batch)
+        if not self.kept:
+            return loss
+        old = concatenate(self.kept)[:]
+        return (loss + self.classifier.cross_entropy(old, seen=self.learned + 1)) / 2
+
+    def end_task(self, task: int, train: Examples) -> None:
+        self.kept.append(train.take(torch.randperm(len(train))[: self.config.kept]))  # type: ignore[attr-defined]
+        super().end_task(task, train)
+
+
+@hl.methods.configuration
+class RehearsalConfig(hl.methods.Config):
+    learner_class = Rehearsal
+    kept: int = 10
+
+
+def test_fields_of_an_own_configuration_are_checked() -> None:
+    assert FiLMConfig(width=3, beta=0.5).beta == 0.5
+    for wrong in ({"width": 0}, {"width": "wide"}, {"wdith": 3}, {"beta": -1}):
+        with pytest.raises(ValidationError):
+            FiLMConfig(**wrong)
+    with pytest.raises(AttributeError):
+        FiLMConfig().width = 4
+
+
+def test_an_own_hypernetwork_with_one_head_gets_the_gram_form() -> None:
+    torch.manual_seed(0)
+    hypernet = FiLMHypernet(nn.Linear(6, 4), tasks=3, chunk_size=8, width=7)  # the last chunk is cut
+    penalties = [hl.OutputRegularizer(hypernet, 0.1, form=form) for form in ("auto", "gram", "direct")]
+    for penalty in penalties:
+        penalty.remember(0)
+        penalty.remember(1)
+    with torch.no_grad():
+        for p in hypernet.parameters():
+            p += 0.1 * torch.randn_like(p)
+    auto, gram, direct = (penalty() for penalty in penalties)
+    assert auto == gram
+    torch.testing.assert_close(gram, direct)
+
+
+def test_own_methods_run_as_they_are() -> None:
+    results = hl.training.train("film", FiLMConfig(**SHORT, chunk_size=100), DIGITS, seed=1)
+    assert set(results) == {"cl1", "cl2", "cl3"}
+    assert results["cl1"].config["width"] == 7
+    result = hl.training.train("rehearsal", RehearsalConfig(**SHORT), DIGITS, scenarios=["cl3"], seed=1)["cl3"]
+    assert result.same_measurement(
+        hl.training.train("rehearsal", RehearsalConfig(**SHORT), DIGITS, scenarios=["cl3"], seed=1)["cl3"]
+    )
+    assert hl.tables.compare("film", "rehearsal", "split-digits", "cl3", [results["cl3"], result]).n == 1
+
+
+def test_some_of_the_examples_stay_examples() -> None:
+    train = DIGITS.tasks[1].train
+    first = train.take(slice(0, 3))
+    assert len(first) == 3
+    assert first.images.dtype == torch.uint8
+    assert torch.equal(first.images, train.images[:3])
+    assert len(train.take(slice(0))) == 0
