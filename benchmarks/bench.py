@@ -1,6 +1,6 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
-    python benchmarks/bench.py [methods] [tasks] [runs] [--rounds N] [--results DIR]
+    python benchmarks/bench.py [methods] [tasks] [runs] [workers] [--rounds N] [--results DIR]
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,11 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 import hyperlearn as hl
+from hyperlearn import sweep
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet
 from hyperlearn.methods import METHODS, Learner
 from hyperlearn.recipes import configure
+from hyperlearn.sweep import Training
 from hyperlearn.training import commit, environment, fit_task, pick_device
 
 STEPS = 10
@@ -182,10 +185,36 @@ def bench_runs(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+TRAININGS = 8
+"""Of a sweep whose throughput is measured."""
+
+
+def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """Trainings a minute of a sweep with one and with two workers, once the workers have started."""
+
+    def trainings_a_minute(workers: int) -> float:
+        ends: list[float] = []
+        with TemporaryDirectory() as folder:
+            planned = [
+                Training("split-digits", "hnet", ("cl1",), seed, Path(folder), (("iterations", 600),))
+                for seed in range(TRAININGS)
+            ]
+            sweep.run(planned, workers=workers, device=device.type, report=lambda *_: ends.append(time.perf_counter()))
+        # A worker's first training begins with the import of PyTorch; it does not count.
+        return 60 * (TRAININGS - workers) / (ends[-1] - ends[workers - 1])
+
+    figures = {n: [trainings_a_minute(n) for _ in range(rounds)] for n in (1, 2)}
+    return [
+        {"workers": n, "trainings_a_minute": median(rates), "ratio": against(figures[1], rates)}
+        for n, rates in figures.items()
+    ]
+
+
 TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
     "tasks": bench_tasks,
     "runs": bench_runs,
+    "workers": bench_workers,
 }
 
 

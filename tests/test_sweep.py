@@ -130,6 +130,7 @@ def interrupt(training, error, report):
     os.killpg(0, signal.SIGINT)  # what a terminal does at Ctrl-C
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
     run = sweep.run
     sweep.trainings = lambda name, folder, seeds, chosen: planned(folder)
     sweep.run = lambda planned, report, **options: run(
