@@ -196,7 +196,7 @@ def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         ends: list[float] = []
         with TemporaryDirectory() as folder:
             planned = [
-                Training("split-digits", "hnet", ("cl1",), seed, Path(folder), (("iterations", 600),))
+                Training("split-digits", "hnet", ("cl1",), seed, Path(folder), (("iterations", 200),))
                 for seed in range(TRAININGS)
             ]
             sweep.run(planned, workers=workers, device=device.type, report=lambda *_: ends.append(time.perf_counter()))
