@@ -26,6 +26,7 @@ from hyperlearn import sweep
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet
+from hyperlearn.memory import keep_freed_memory
 from hyperlearn.methods import METHODS, Learner
 from hyperlearn.recipes import configure
 from hyperlearn.sweep import Training
@@ -114,6 +115,7 @@ REGULARIZERS: dict[str, dict[str, Any]] = {
     "hnet, direct": {"method": "hnet", "regularizer_form": "direct"},
     "hnet-iwr, sampled": {"method": "hnet-iwr", "exact": False},
     "hnet-iwr, exact": {"method": "hnet-iwr", "exact": True},
+    "lstm-net, sampled": {"method": "lstm-net"},
     "lstm-net, Gram": {"method": "lstm-net", "regularizer_form": "gram"},
     "lstm-net, direct": {"method": "lstm-net", "regularizer_form": "direct"},
     "lstm-net-iwr, sampled": {"method": "lstm-net-iwr", "exact": False},
@@ -228,6 +230,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = pick_device(options.device)
+    keep_freed_memory()  # as a training does
     where = environment(device)
     for name in options.tables or TABLES:
         rows = TABLES[name](device, options.rounds)
