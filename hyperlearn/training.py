@@ -23,6 +23,7 @@ from .benchmarks import Benchmark
 from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import write_atomically
+from .memory import keep_freed_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
@@ -98,6 +99,8 @@ def train(
 ) -> dict[Scenario, Result]:
     """Learn all tasks of ``benchmark`` in turn and measure after each.
 
+    On a processor, the process keeps the memory that it frees from then on; see `keep_freed_memory`.
+
     Args:
         method: the method's name, for the record.
         config: its hyperparameters.
@@ -119,6 +122,8 @@ def train(
             training ran into NaN; the message says which task.
     """
     place = pick_device(device)
+    if place.type == "cpu":
+        keep_freed_memory()
     benchmark = config.limited(benchmark)
     scenarios = check_scenarios(method, config, benchmark.name, scenarios)
     # One stream of random numbers for the run: nothing before it matters, and nothing after it is disturbed.
