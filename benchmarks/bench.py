@@ -26,8 +26,8 @@ from hyperlearn import sweep
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet
-from hyperlearn.memory import keep_freed_memory
 from hyperlearn.methods import METHODS, Learner
+from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.recipes import configure
 from hyperlearn.sweep import Training
 from hyperlearn.training import commit, environment, fit_task, pick_device
@@ -73,7 +73,8 @@ class Contender:
         """Seconds for one step, mean over a turn."""
         order = torch.randint(len(self.data), (STEPS, self.batch), device=self.device)
         started = clock(self.device)
-        fit_task(self.learner, self.optimizer, self.data, order)
+        with flush_denormals():
+            fit_task(self.learner, self.optimizer, self.data, order)
         return (clock(self.device) - started) / STEPS
 
 

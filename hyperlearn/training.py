@@ -23,8 +23,8 @@ from .benchmarks import Benchmark
 from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import write_atomically
-from .memory import keep_freed_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
+from .processor import flush_denormals, keep_freed_memory
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
 
@@ -99,7 +99,8 @@ def train(
 ) -> dict[Scenario, Result]:
     """Learn all tasks of ``benchmark`` in turn and measure after each.
 
-    On a processor, the process keeps the memory that it frees from then on; see `keep_freed_memory`.
+    On a processor, the process keeps the memory that it frees from then on, and denormal numbers count as 0 meanwhile;
+    see `hyperlearn.processor`.
 
     Args:
         method: the method's name, for the record.
@@ -127,7 +128,8 @@ def train(
     benchmark = config.limited(benchmark)
     scenarios = check_scenarios(method, config, benchmark.name, scenarios)
     # One stream of random numbers for the run: nothing before it matters, and nothing after it is disturbed.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if place.type == "cuda" else []):
+    forked = torch.random.fork_rng(devices=range(torch.cuda.device_count()) if place.type == "cuda" else [])
+    with forked, flush_denormals():
         torch.manual_seed(seed)
         setting = config.setting(benchmark, *scenarios, make_target=_target_maker(target, config))
         learner = config.learner_class(config, setting).to(place)

@@ -1,17 +1,19 @@
-"""Memory that is freed and allocated again in each step."""
+"""What slows a training on a processor down: memory that is freed and allocated again, and denormal numbers."""
 
 import platform
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import hyperlearn as hl
+from hyperlearn.processor import flush_denormals, flushes_denormals
 
 FAULTS = """
 import resource, sys
 import torch
-from hyperlearn.memory import keep_freed_memory
+from hyperlearn.processor import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
@@ -50,3 +52,30 @@ def test_training_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hyperlearn.training.keep_freed_memory", lambda: called.append(True))
     hl.run("finetune", hl.benchmarks.split_digits(), iterations=1, device="cpu")
     assert called == [True]
+
+
+def test_denormals_are_flushed_inside_alone() -> None:
+    small = torch.full((1000,), 1e-39)
+    assert bool((small * 1.0).any())
+    assert not flushes_denormals()
+    with flush_denormals():
+        assert flushes_denormals()
+        assert not (small * 1.0).any()
+    with pytest.raises(RuntimeError, match="inside"), flush_denormals():
+        raise RuntimeError("inside")
+    assert not flushes_denormals()
+    torch.set_flush_denormal(True)
+    try:
+        with flush_denormals():
+            pass
+        assert flushes_denormals()  # whoever wanted it before has it still
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_training_flushes_denormals() -> None:
+    seen = []
+    digits = hl.benchmarks.split_digits()
+    hl.run("finetune", digits, iterations=1, device="cpu", progress=lambda *_: seen.append(flushes_denormals()))
+    assert seen == [True] * 5
+    assert not flushes_denormals()
