@@ -36,6 +36,7 @@ from torch.optim import Optimizer
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..fisher import fisher_information
+from ..inference import evaluating
 from ..params import Params
 from ..quadratic import QuadraticPenalty
 from .base import STRICT, Config, Fraction, Learner, NonNegative, Setting
@@ -86,10 +87,8 @@ class EWC(Finetune):
     @torch.no_grad()
     def predicted(self, train: Examples, task: int) -> Tensor:
         """The index of the largest logit for each image [n]."""
-        was = self.training
-        self.eval()
-        parts = [self.classifier.logits(b.images, b.tasks, task + 1).argmax(1) for b in train.batches(1024)]
-        self.train(was)
+        with evaluating(self):
+            parts = [self.classifier.logits(b.images, b.tasks, task + 1).argmax(1) for b in train.batches(1024)]
         return torch.cat(parts)
 
     def remember(self, fisher: Params) -> None:
