@@ -1,6 +1,5 @@
 """The training step, a task, a run; and checkpoints that a run goes on from."""
 
-import io
 import os
 import platform
 import subprocess
@@ -10,7 +9,6 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
 
 import torch
 from pydantic import ConfigDict
@@ -22,7 +20,7 @@ from . import benchmarks, evaluation
 from .benchmarks import Benchmark
 from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
-from .files import write_atomically
+from .files import load_tensors, save_tensors
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
@@ -326,18 +324,13 @@ class _Run:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(file, buffer.getvalue())
+        save_tensors(file, state)
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
         # A file may hold anything, and so torch and the learner may raise anything.
         try:
-            with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
-                if archive.testzip() is not None:
-                    raise BadZipFile("a checksum is wrong")
-            state: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
+            state: dict[str, Any] = load_tensors(file, self.device)
             differing = difference(state["run"], self.identity())
         except Exception as error:
             raise InputError(f"{file} is no readable checkpoint; remove it to start anew") from error
