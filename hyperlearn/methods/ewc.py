@@ -28,7 +28,6 @@ their lambda of up to 1e9 makes up for. Both are options (``fisher_labels``).
 from typing import ClassVar, Literal
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -39,7 +38,7 @@ from ..fisher import fisher_information
 from ..inference import evaluating
 from ..params import Params
 from ..quadratic import QuadraticPenalty
-from .base import STRICT, Config, Fraction, Learner, NonNegative, Setting
+from .base import Config, Fraction, Learner, NonNegative, Setting, configuration
 from .plain import Finetune
 
 
@@ -117,7 +116,7 @@ class OnlineEWC(EWC):
         self.penalty.replace(running, self.penalty.flat())
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class EWCConfig(Config):
     """Hold each parameter where earlier tasks had it, by its Fisher information, with one anchor a task."""
 
@@ -129,7 +128,7 @@ class EWCConfig(Config):
     """The labels by which the Fisher information is taken: those of the data, or the network's own predictions."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class OnlineEWCConfig(EWCConfig):
     """Hold each parameter where the last task left it, by a running Fisher information."""
 
