@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,13 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise InputError("device cuda was asked for, but PyTorch finds no CUDA device here; use cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def fit_task(
@@ -233,9 +241,7 @@ class _Run:
         augment = flip_and_crop if config.augmentation else None
         fit_task(learner, self.optimizer, data, order, self.step, after_step, augment)
         learner.end_task(task, own)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.train_seconds[-1] = before + time.perf_counter() - started
+        self.train_seconds[-1] = before + clock(self.device) - started
         for name, tensor in learner.state_dict().items():
             if isinstance(tensor, torch.Tensor) and not bool(tensor.isfinite().all()):
                 raise InputError(
@@ -374,8 +380,6 @@ def _target_maker(
         raise InputError(
             "this method's target has one logit for each class of all tasks; give a function outputs -> module"
         )
-    from copy import deepcopy
-
     module = target
 
     def copy_of(outputs: int) -> nn.Module:
