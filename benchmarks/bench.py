@@ -30,7 +30,7 @@ from hyperlearn.methods import METHODS, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.recipes import configure
 from hyperlearn.sweep import Training
-from hyperlearn.training import commit, environment, fit_task, pick_device
+from hyperlearn.training import clock, commit, environment, fit_task, pick_device
 
 STEPS = 10
 """Steps in a turn."""
@@ -76,13 +76,6 @@ class Contender:
         with flush_denormals():
             fit_task(self.learner, self.optimizer, self.data, order)
         return (clock(self.device) - started) / STEPS
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:

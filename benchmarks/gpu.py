@@ -21,7 +21,7 @@ from hyperlearn.benchmarks import Benchmark, limited
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.recipes import configure
-from hyperlearn.training import commit, environment, fit_task, pick_device
+from hyperlearn.training import clock, commit, environment, fit_task, pick_device
 
 NAME = "cifar-10-100"
 METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")
@@ -48,13 +48,6 @@ def speed(method: str, task: int, benchmark: Benchmark, device: torch.device, **
     started = clock(device)
     fit_task(learner, optimizer, train, order[:STEPS], augment=augment)
     return STEPS * config.batch_size / (clock(device) - started)
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def measure(

@@ -1,16 +1,15 @@
 """The training step, a task, a run; and checkpoints that a run goes on from."""
 
-import io
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
 
 import torch
 from pydantic import ConfigDict
@@ -22,7 +21,7 @@ from . import benchmarks, evaluation
 from .benchmarks import Benchmark
 from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
-from .files import write_atomically
+from .files import load_tensors, save_tensors
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .processor import flush_denormals, keep_freed_memory
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
@@ -54,6 +53,13 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise InputError("device cuda was asked for, but PyTorch finds no CUDA device here; use cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def fit_task(
@@ -242,9 +248,7 @@ class _Run:
         augment = flip_and_crop if config.augmentation else None
         fit_task(learner, self.optimizer, data, order, self.step, after_step, augment)
         learner.end_task(task, own)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.train_seconds[-1] = before + time.perf_counter() - started
+        self.train_seconds[-1] = before + clock(self.device) - started
         for name, tensor in learner.state_dict().items():
             if isinstance(tensor, torch.Tensor) and not bool(tensor.isfinite().all()):
                 raise InputError(
@@ -333,18 +337,13 @@ class _Run:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(file, buffer.getvalue())
+        save_tensors(file, state)
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
         # A file may hold anything, and so torch and the learner may raise anything.
         try:
-            with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
-                if archive.testzip() is not None:
-                    raise BadZipFile("a checksum is wrong")
-            state: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
+            state: dict[str, Any] = load_tensors(file, self.device)
             differing = difference(state["run"], self.identity())
         except Exception as error:
             raise InputError(f"{file} is no readable checkpoint; remove it to start anew") from error
@@ -388,8 +387,6 @@ def _target_maker(
         raise InputError(
             "this method's target has one logit for each class of all tasks; give a function outputs -> module"
         )
-    from copy import deepcopy
-
     module = target
 
     def copy_of(outputs: int) -> nn.Module:

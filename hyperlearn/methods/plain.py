@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, concatenate
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import count
-from .base import SCENARIOS, STRICT, Classifier, Config, Learner, Scenario, Setting, Sizes
+from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, configuration
 
 
 class Finetune(Learner):
@@ -68,21 +67,21 @@ class Scratch(Learner):
         return Sizes(each, each * len(self.nets), stored_per_task=each)
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class FinetuneConfig(Config):
     """Train one network on one task after the other: the lower bound."""
 
     learner_class = Finetune
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class JointConfig(Config):
     """Train one network on all tasks so far at once, which needs all old data: the upper bound."""
 
     learner_class = Joint
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class ScratchConfig(Config):
     """Train a new network for each task and keep them all."""
 
