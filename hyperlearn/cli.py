@@ -19,6 +19,7 @@ from rich.table import Table
 from . import benchmarks, data, recipes, results, sweep, tables, tuning
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS
+from .processor import flush_denormals
 from .results import Result
 from .sweep import Training
 from .training import check_scenarios, pick_device
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest and options.command not in (_run, _tune):
             raise InputError(f"not understood: {' '.join(rest)}")
         options.rest = rest
-        options.command(options)
+        with flush_denormals():  # before PyTorch starts the threads that take it over
+            options.command(options)
     except InputError as error:
         print(f"hyperlearn: {error}", file=sys.stderr)
         return 2

@@ -36,7 +36,9 @@ def flushes_denormals() -> bool:
 
 @contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Count numbers below 1.2e-38 as 0 inside, where the processor can.
+    """Count numbers below 1.2e-38 as 0 inside, where the processor can: in this thread, and in those it starts inside.
+
+    Threads that PyTorch started before, at its first large computation, go on as they were.
 
     It takes a hundred times as long with them as with others, and Adam makes many: where a weight's gradient stays 0,
     as at the pixels that are black in all of a task's images, its mean gradient is multiplied by 0.9 in each step and
