@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("method", help=", ".join(METHODS))
     run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
+    run.add_argument("--seeds", type=_natural, default=1, help="train so many at once, from --seed on (default 1)")
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
     _add_resume(run)
@@ -179,18 +180,27 @@ def _run(options: argparse.Namespace) -> None:
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
-    training = Training(
-        options.benchmark, options.method, scenarios, options.seed, options.results, tuple(overrides.items())
-    )
-    training.done()  # where there is the same record already, it is made anew
-    if not options.resume:
-        training.forget(options.checkpoint)
+    if options.seeds < 1:
+        raise InputError("--seeds needs at least one")
+    trainings = [
+        Training(options.benchmark, options.method, scenarios, seed, options.results, tuple(overrides.items()))
+        for seed in range(options.seed, options.seed + options.seeds)
+    ]
+    for training in trainings:
+        training.done()  # where there is the same record already, it is made anew
+        if not options.resume:
+            training.forget(options.checkpoint)
     benchmark = config.limited(benchmarks.load(options.benchmark))
     with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
-        made = training.run(options.device, options.checkpoint, progress)
-    _print_results(list(made.values()))
-    for path in training.records:
-        print(path)
+        if len(trainings) == 1:
+            made = [trainings[0].run(options.device, options.checkpoint, progress)]
+        else:
+            made = sweep.run_together(trainings, options.device, options.checkpoint, progress)
+    for results_of_one in made:
+        _print_results(list(results_of_one.values()))
+    for training in trainings:
+        for path in training.records:
+            print(path)
 
 
 def _sweep(options: argparse.Namespace) -> None:

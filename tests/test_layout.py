@@ -20,6 +20,7 @@ LAYERS = [
     ["results"],
     ["evaluation"],
     ["training"],
+    ["replicas"],
     ["recipes"],
     ["tuning"],
     ["tables", "plots", "widgets"],

@@ -192,6 +192,8 @@ class Learner(nn.Module, ABC):
     """Scenarios that one training serves; empty where the method trains differently in each."""
     fresh_optimizer: ClassVar[bool] = False
     """Whether each task starts with a new optimizer, or the optimizer's state is kept."""
+    replicable: ClassVar[bool] = False
+    """Whether several can be trained as one program: the loss uses parameters and the batch alone."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()

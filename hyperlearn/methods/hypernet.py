@@ -251,6 +251,7 @@ class HypernetLearner(GeneratingLearner):
     """
 
     serves = SCENARIOS
+    replicable = True
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         target = setting.make_target(setting.classes)

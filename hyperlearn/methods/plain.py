@@ -15,6 +15,7 @@ from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Siz
 class Finetune(Learner):
     """One network, trained on each task in turn; the optimizer's state is kept (van de Ven & Tolias 2019, "None")."""
 
+    replicable = True
     classifier_class: ClassVar[type[Classifier]] = Classifier
 
     def __init__(self, config: Config, setting: Setting) -> None:
@@ -43,6 +44,7 @@ class Scratch(Learner):
 
     serves = SCENARIOS
     fresh_optimizer = True
+    replicable = True
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
