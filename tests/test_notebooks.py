@@ -1,4 +1,4 @@
-"""Every chapter keeps the form that reads well in the built page, in plain Jupyter and on Colab."""
+"""Every chapter keeps the form that reads well in the built page and in plain Jupyter; test_colab.py is about Colab."""
 
 import importlib.util
 import itertools
@@ -39,13 +39,6 @@ def test_outputs_are_those_of_the_code_in_the_full_profile(path):
 def test_cells_have_at_most_15_lines(path):
     sources = [cell.source for cell in run.read(path).cells if cell.cell_type == "code"]
     assert [source for source in sources if len(source.splitlines()) > 15] == []
-
-
-@every_chapter
-def test_markdown_holds_nothing_that_shows_raw_in_jupyter(path):
-    directives_roles_targets = r"^\s*(?:```+|~~~+|:::+)\s*\{.*|\{[\w:.-]+\}`[^`]*`|^\([\w-]+\)=\s*$"
-    found = [hit for text in markdown(run.read(path)) for hit in re.findall(directives_roles_targets, text, re.M)]
-    assert found == []
 
 
 @every_chapter
