@@ -62,6 +62,14 @@ def test_opens_on_colab(path):
 
 
 @every_chapter
+def test_run_times_stand_on_their_page_alone(path):
+    """A number in the chapter's head would grow old; the page of the run times is made from records."""
+    first = next(cell for cell in run.read(path).cells if cell.cell_type == "markdown")
+    (line,) = re.findall(r"^\*\*Run time\*\*.*?(?=\n\n|\Z)", first.source, re.M | re.S)
+    assert re.findall(r"\d+ ?(?:s|seconds?|min|minutes?|hours?)\b", line) == []
+
+
+@every_chapter
 def test_headings_are_one_title_then_sections_in_order(path):
     levels = [len(marks) for text in markdown(run.read(path)) for marks in re.findall(r"^(#+) ", text, re.M)]
     assert levels[0] == 1
