@@ -107,6 +107,22 @@ def test_page_loads_whole_and_without_the_network(opened):
     assert broken == []
     assert opened.errors == []
     assert opened.page.locator("img:not([alt]), img[alt='']").all() == []
+    if opened.path.parent != SITE:  # the theme's own pages, search and index, have no text to describe them by
+        for name in ["property='og:description'", "name='description'"]:
+            description = opened.page.locator(f"meta[{name}]").get_attribute("content")
+            assert description
+            assert "Open in Colab" not in description
+
+
+@every_opened_page
+def test_no_field_of_the_reference_is_listed_twice(opened):
+    twice = opened.page.evaluate(
+        """() => [...document.querySelectorAll("dl.py > dd")].map(entry => ({
+            of: entry.previousElementSibling.id,
+            names: [...entry.querySelectorAll(":scope > dl.field-list > dt")].map(field => field.textContent)
+        })).filter(entry => new Set(entry.names).size < entry.names.length).map(entry => entry.of)"""
+    )
+    assert twice == []
 
 
 @every_opened_page
