@@ -332,6 +332,12 @@ _OWN_BY_SCENARIO: dict[str, dict[str, dict[Scenario, Values]]] = {
 }
 """What differs between scenarios too, for methods that train differently in each."""
 
+SHORT: dict[str, dict[str, Any]] = {"cifar-10-100": {"epochs": 10, "images_per_class": 50}}
+"""What a schedule of minutes on one core of a processor changes in all recipes of a benchmark, and nothing else."""
+
+LENGTH = ("iterations", "epochs", "images_per_class")
+"""The fields that say how long, and on how many images, a method is trained."""
+
 LIKE = {"split-fashion-mnist": "split-mnist"}
 """Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
 
@@ -409,6 +415,30 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
             raise InputError(first["msg"].removeprefix("Value error, ")) from error
         wrong = str(first["loc"][0])
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
+
+
+def shortened(benchmark: str) -> dict[str, Any]:
+    """What the short schedule of ``benchmark`` changes; raises `InputError` where there is none.
+
+    Example:
+        >>> sorted(shortened("cifar-10-100"))
+        ['epochs', 'images_per_class']
+    """
+    if benchmark not in SHORT:
+        raise InputError(f"no short schedule for {benchmark}; there is one for {', '.join(SHORT)}")
+    return SHORT[benchmark]
+
+
+def as_long(result: Result, short: bool = False) -> bool:
+    """Whether a run was as long as its recipe says, or its short schedule: tables never mix the two.
+
+    Methods and benchmarks without a recipe of their own have no length that they could differ from.
+    """
+    if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
+        return True
+    changed = shortened(result.benchmark) if short else {}
+    wanted = configure(result.method, result.benchmark, **changed).record()
+    return all(result.config.get(name) == wanted.get(name) for name in LENGTH)
 
 
 def _lower(message: str) -> str:
