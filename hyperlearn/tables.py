@@ -156,6 +156,8 @@ class Point:
     std: float | None
     """Over seeds; None for a single one."""
     n: int
+    during: float
+    """Mean of the accuracy right after learning each task; what lies between the two was forgotten."""
 
 
 def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
@@ -169,7 +171,7 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
     """
     if name not in ("compression", "beta"):
         raise InputError(f"no figure {name!r}; there are compression, beta")
-    found: dict[tuple[str, str, str, float], list[float]] = {}
+    found: dict[tuple[str, str, str, float], list[Result]] = {}
     for varied in sorted((folder / name).glob("*=*")):
         values = dict(part.split("=", 1) for part in varied.name.split(","))
         for result in read_all(varied):
@@ -178,11 +180,13 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
                     raise InputError(f"{varied} holds a record with {field} = {result.config.get(field)}")
             x = result.parameters.compression_ratio if name == "compression" else result.config["beta"]
             key = (result.benchmark, result.method, result.scenario, x)
-            found.setdefault(key, []).append(100 * result.average_accuracy)
-    return [
-        Point(*key, mean(values), stdev(values) if len(values) > 1 else None, len(values))
-        for key, values in sorted(found.items())
-    ]
+            found.setdefault(key, []).append(result)
+    points = []
+    for key, runs in sorted(found.items()):
+        ends = [100 * run.average_accuracy for run in runs]
+        during = mean(100 * run.metrics.during_accuracy for run in runs)
+        points.append(Point(*key, mean(ends), stdev(ends) if len(ends) > 1 else None, len(ends), during))
+    return points
 
 
 def _cell(paper: _PaperCell, results: list[Result]) -> Cell:

@@ -247,12 +247,11 @@ def test_figure_2_from_its_sweep_to_its_points(name: Any, tmp_path: Path) -> Non
         assert [p.x for p in mine] == sorted({p.x for p in mine})
         assert {p.n for p in mine} == {2 if method == "lstm-net" else 1}
         assert all((p.std is None) == (p.n == 1) for p in mine)
-    two = [t for t in made if t.method == "lstm-net"][:1] or made[:1]
-    folder = two[0].folder
-    values = [
-        100 * r.average_accuracy for r in results.read_all(folder) if r.scenario == "cl2" and r.method == two[0].method
-    ]
-    assert sum(values) / len(values) in [pytest.approx(p.mean) for p in points if p.scenario == "cl2"]
+    first = next((t for t in made if t.method == "lstm-net"), made[0])
+    runs = [r for r in results.read_all(first.folder) if (r.method, r.scenario) == (first.method, "cl2")]
+    for mine, theirs in (("average_accuracy", "mean"), ("during_accuracy", "during")):
+        value = 100 * sum(getattr(run.metrics, mine) for run in runs) / len(runs)
+        assert pytest.approx(value) in [getattr(p, theirs) for p in points if p.scenario == "cl2"]
 
 
 def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> None:
