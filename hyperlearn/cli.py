@@ -319,7 +319,7 @@ def _table(options: argparse.Namespace) -> None:
         raise InputError(f"no results folder {options.results}; name one with --results")
     cells = tables.table(options.number, [])  # a wrong number is found before records are read
     names = dict.fromkeys(cell.benchmark for cell in cells)
-    length = {key: value for name in names for key, value in recipes.shortened(name).items()} if options.short else {}
+    said = "; ".join(recipes.short_in_words(name) for name in names) if options.short else ""
     folder = options.results / "short" if options.short else options.results
     records = [result for result in results.read_all(folder) if result.benchmark in names]
     kept = [result for result in records if recipes.as_long(result, options.short)]
@@ -328,10 +328,10 @@ def _table(options: argparse.Namespace) -> None:
     cells = tables.table(options.number, kept)
     if options.json:
         # A short run is beside the paper's figure to show the difference; there is nothing to reproduce with it.
-        extra = [{"short": length} if options.short else {"verdict": cell.verdict} for cell in cells]
+        extra = [{"short": recipes.shortened(c.benchmark)} if options.short else {"verdict": c.verdict} for c in cells]
         print(json.dumps([{**asdict(cell), **more} for cell, more in zip(cells, extra, strict=True)], indent=1))
         return
-    what = f"short schedule ({_words(length)}), accuracy" if options.short else "average accuracy"
+    what = f"short schedule ({said}), accuracy" if options.short else "average accuracy"
     shown = Table(title=f"Table {options.number}: {what}, %, mean ± std (n)")
     last = [] if options.short else ["verdict"]
     for heading in (
@@ -354,12 +354,6 @@ def _table(options: argparse.Namespace) -> None:
         verdict = [] if options.short else [cell.verdict]
         shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, *verdict)
     _console().print(shown)
-
-
-def _words(length: dict[str, Any]) -> str:
-    """What a short schedule changes: ``epochs 2, images per class 5 (training and test)``."""
-    said = [f"{name.replace('_', ' ')} {value}" for name, value in length.items()]
-    return ", ".join(said) + (" (training and test)" if "images_per_class" in length else "")
 
 
 def _data(options: argparse.Namespace) -> None:

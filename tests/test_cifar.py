@@ -431,7 +431,10 @@ def test_short_and_full_runs_are_never_in_one_table(
     assert f"1 records of another length in {tmp_path} are left out" in err
     assert cli.main(["table", "3", "--short", "--results", str(tmp_path)]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "short schedule (target resnet-8, epochs 1, batch size 8, images per class 2 (training and test)" in out
+    assert (
+        "short schedule (target resnet-8, epochs 1, batch size 8, images per class 2 in training and test), accuracy"
+        in out
+    )
     assert out.count("not run") == 49
     assert "below" not in out
 
