@@ -338,8 +338,8 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 """What a schedule of minutes on one core of a processor changes in all recipes of a benchmark, and nothing else.
 
-With a hundred images of each class, all test images of CIFAR-100 are used. A hypernetwork takes some hundred steps to get
-going: small batches give four times the steps for the same images, and most are taken at the full learning rate.
+With a hundred images of each class, all test images of CIFAR-100 are used. A hypernetwork takes some hundred steps to
+get going: small batches give four times the steps for the same images, and most are at the full learning rate.
 """
 
 LENGTH = ("iterations", "epochs", "images_per_class")
