@@ -85,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--benchmark", action="append", default=[], help="can be given several times; default: the table's"
     )
+    many.add_argument(
+        "--short", action="store_true", help="train for minutes (fewer epochs and images), into RESULTS/short"
+    )
     many.add_argument("--workers", type=_natural, help="processes on this machine (default: one for each core)")
     many.add_argument("--scheduler", help="address of a running Dask cluster, such as tcp://host:8786")
     _add_common(many)
@@ -103,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
     table.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    table.add_argument("--short", action="store_true", help="runs of the short schedule, from RESULTS/short")
     table.add_argument("--json", action="store_true", help="as JSON")
 
     command("data", _data, "Say where data is looked for, what is there, and how to get the rest.")
@@ -204,7 +208,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark)
+    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark, options.short)
     started, todo, ended = 0.0, 0, 0
 
     def begin(trainings: int) -> None:
@@ -329,21 +333,42 @@ def _console() -> Console:
 def _table(options: argparse.Namespace) -> None:
     if not options.results.is_dir():
         raise InputError(f"no results folder {options.results}; name one with --results")
-    cells = tables.table(options.number, results.read_all(options.results))
+    cells = tables.table(options.number, [])  # a wrong number is found before records are read
+    names = dict.fromkeys(cell.benchmark for cell in cells)
+    said = "; ".join(recipes.short_in_words(name) for name in names) if options.short else ""
+    folder = options.results / "short" if options.short else options.results
+    records = [result for result in results.read_all(folder) if result.benchmark in names]
+    kept = [result for result in records if recipes.as_long(result, options.short)]
+    if len(kept) < len(records):
+        print(f"{len(records) - len(kept)} records of another length in {folder} are left out", file=sys.stderr)
+    cells = tables.table(options.number, kept)
     if options.json:
-        print(json.dumps([{**asdict(cell), "verdict": cell.verdict} for cell in cells], indent=1))
+        # A short run is beside the paper's figure to show the difference; there is nothing to reproduce with it.
+        extra = [{"short": recipes.shortened(c.benchmark)} if options.short else {"verdict": c.verdict} for c in cells]
+        print(json.dumps([{**asdict(cell), **more} for cell, more in zip(cells, extra, strict=True)], indent=1))
         return
-    shown = Table(title=f"Table {options.number}: average accuracy, %, mean ± std (n)")
-    for heading in ("method", "benchmark", "scenario", "task", "paper", "measured", "verdict"):
-        shown.add_column(heading, justify="right" if heading in ("paper", "measured") else "left")
+    what = f"short schedule ({said}), accuracy" if options.short else "average accuracy"
+    shown = Table(title=f"Table {options.number}: {what}, %, mean ± std (n)")
+    last = [] if options.short else ["verdict"]
+    for heading in (
+        "method",
+        "benchmark",
+        "scenario",
+        "task",
+        "paper",
+        "short" if options.short else "measured",
+        *last,
+    ):
+        shown.add_column(heading, justify="right" if heading in ("paper", "measured", "short") else "left")
     for cell in cells:
         paper = f"{cell.paper_mean:.2f}" + ("" if cell.paper_std is None else f" ± {cell.paper_std:.2f}")
-        measured = "-" if cell.mean is None else f"{cell.mean:.2f}"
+        measured = ("not run" if options.short else "-") if cell.mean is None else f"{cell.mean:.2f}"
         if cell.std is not None:
             measured += f" ± {cell.std:.2f}"
         if cell.n:
             measured += f" ({cell.n})"
-        shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, cell.verdict)
+        verdict = [] if options.short else [cell.verdict]
+        shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, *verdict)
     _console().print(shown)
 
 

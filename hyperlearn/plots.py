@@ -133,6 +133,41 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
     return _figure(ax)
 
 
+def kept_values(result: Result) -> list[int]:
+    """Values that are kept after 1, 2, ... tasks, by the record of a hypernetwork or of separate networks.
+
+    The importance weights of IWR are kept beside what is trained; all else that a task adds is a part of it.
+    """
+    sizes, tasks = result.parameters, len(result.accuracy_matrix)
+    trained = sizes.stored_per_task - (sizes.target if "normalization" in result.config else 0)
+    return [sizes.trainable - tasks * trained + task * sizes.stored_per_task for task in range(1, tasks + 1)]
+
+
+def cost_over_tasks(runs: Mapping[str, Sequence[Result]]) -> Figure:
+    """Time and memory against the number of tasks: seconds of training, relative to task 2, and what is kept.
+
+    The median over seeds is drawn. Task 1 is left out: no method has anything to keep in it, and on CIFAR-10/100 it has
+    more images than the others.
+
+    Args:
+        runs: for each label results of different seeds, at least one.
+    """
+    figure, axes = new(2, 1, height=5.6)
+    time, memory = axes[:, 0]
+    for (label, results), color, marker in zip(runs.items(), PALETTE, MARKERS, strict=False):
+        style = {"color": color, "marker": marker, "label": f"{label} (n = {len(results)})"}
+        seconds = np.median([np.array(r.seconds.train) / r.seconds.train[1] for r in results], axis=0)
+        time.plot(range(2, len(seconds) + 1), seconds[1:], **style)
+        kept = np.array(kept_values(results[0])) / results[0].parameters.target
+        memory.plot(range(1, len(kept) + 1), kept, **style)
+        memory.set_xticks(range(1, len(kept) + 1))
+        time.set_xticks(range(1, len(kept) + 1))
+    time.set(xlabel="task being learnt", ylabel="time to learn it,\nrelative to task 2")
+    memory.set(xlabel="tasks learnt", ylabel="values kept,\nin target networks")
+    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
 def images(pictures: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
     """A grid of gray images ``[n, h, w]``, dark on light."""
     rows = -(-len(pictures) // columns)

@@ -3,6 +3,7 @@
 A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -332,6 +333,18 @@ _OWN_BY_SCENARIO: dict[str, dict[str, dict[Scenario, Values]]] = {
 }
 """What differs between scenarios too, for methods that train differently in each."""
 
+SHORT: dict[str, dict[str, Any]] = {
+    "cifar-10-100": {"epochs": 4, "batch_size": 8, "schedule": ((0.7, 0.1), (0.9, 0.01)), "images_per_class": 100}
+}
+"""What a schedule of minutes on one core of a processor changes in all recipes of a benchmark, and nothing else.
+
+With a hundred images of each class, all test images of CIFAR-100 are used. A hypernetwork takes some hundred steps to
+get going: small batches give four times the steps for the same images, and most are at the full learning rate.
+"""
+
+LENGTH = ("iterations", "epochs", "images_per_class")
+"""The fields that say how long, and on how many images, a method is trained."""
+
 LIKE = {"split-fashion-mnist": "split-mnist"}
 """Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
 
@@ -409,6 +422,46 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
             raise InputError(first["msg"].removeprefix("Value error, ")) from error
         wrong = str(first["loc"][0])
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
+
+
+def shortened(benchmark: str) -> dict[str, Any]:
+    """What the short schedule of ``benchmark`` changes; raises `InputError` where there is none.
+
+    Example:
+        >>> sorted(shortened("cifar-10-100"))
+        ['batch_size', 'epochs', 'images_per_class', 'schedule']
+    """
+    if benchmark not in SHORT:
+        raise InputError(f"no short schedule for {benchmark}; there is one for {', '.join(SHORT)}")
+    return SHORT[benchmark]
+
+
+def short_in_words(benchmark: str) -> str:
+    """What the short schedule of ``benchmark`` is, for the header of a table.
+
+    Example:
+        >>> short_in_words("cifar-10-100")
+        'epochs 4, batch size 8, schedule 0.7:0.1,0.9:0.01, images per class 100 in training and test'
+    """
+    words = {}
+    for name, value in shortened(benchmark).items():
+        words[name] = ",".join(f"{a}:{b}" for a, b in value) if isinstance(value, tuple) else str(value)
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())
+    return said + (" in training and test" if "images_per_class" in words else "")
+
+
+def as_long(result: Result, short: bool = False) -> bool:
+    """Whether a run was as long as its recipe says, or its short schedule: tables never mix the two.
+
+    Methods and benchmarks without a recipe of their own have no length that they could differ from.
+    """
+    if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
+        return True
+    changed = shortened(result.benchmark) if short else {}
+    wanted = json.loads(json.dumps(configure(result.method, result.benchmark, **changed).record()))
+    names = {*LENGTH, *SHORT.get(result.benchmark, ())}
+    config = json.loads(json.dumps(result.config))  # a tuple of a run is a list in its record
+    return all(config.get(name) == wanted.get(name) for name in names)
 
 
 def _lower(message: str) -> str:

@@ -166,11 +166,24 @@ def _table(number: int) -> _Plan:
     )
 
 
+_SMALLER_LSTM = {
+    "cifar-10-100": (
+        {"hidden_size": 32, "chunk_size": 1_060},
+        {"hidden_size": 64, "chunk_size": 1_060},
+        {"hidden_size": 96, "chunk_size": 1_590},
+    )
+}
+"""In the place of the three smallest chunks, where the LSTM's gates would keep the ratio up."""
+
+
 def _compression(benchmark: str) -> Variants:
     """Chunks from an eighth to four times the recipe's: on Split MNIST, ratios from 0.15 (HNET) or 0.4 to 3.4."""
     sizes = {method: vars(recipes.recipe(method, benchmark).config)["chunk_size"] for method in ("hnet", "lstm-net")}
     factors = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
-    return [(m, SCENARIOS, {"chunk_size": int(size * factor)}) for factor in factors for m, size in sizes.items()]
+    changes = {m: [{"chunk_size": int(size * factor)} for factor in factors] for m, size in sizes.items()}
+    smaller = _SMALLER_LSTM.get(benchmark, ())
+    changes["lstm-net"][: len(smaller)] = smaller
+    return [(m, SCENARIOS, changes[m][i]) for i in range(len(factors)) for m in sizes]
 
 
 def _beta(_: str) -> Variants:
@@ -188,7 +201,9 @@ SWEEPS: dict[str, Callable[[], _Plan]] = {
 """Every sweep by its name on the command line."""
 
 
-def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = ()) -> list[Training]:
+def trainings(
+    name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (), short: bool = False
+) -> list[Training]:
     """All trainings of a sweep, seed by seed, so that a sweep that was stopped has as many runs of each method.
 
     Records with overrides go into a folder for each value, ``FOLDER/beta/beta=0.01``, which is a results folder of its
@@ -199,8 +214,11 @@ def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (
         folder: the results folder.
         seeds: how many.
         chosen: benchmarks; default: those of the table, or Split MNIST.
+        short: train by the short schedule of `recipes.SHORT`; records go into ``FOLDER/short`` in the place of
+            ``FOLDER``, and the tables of full runs do not see them.
 
-    Raises `InputError` for a name there is not, and where the library has none of the sweep's benchmarks.
+    Raises `InputError` for a name there is not, where the library has none of the sweep's benchmarks, and for one that
+    has no short schedule.
 
     Example:
         >>> print(*trainings("table1", Path("results"), seeds=1, chosen=["split-mnist"])[8:11], sep="\\n")
@@ -222,6 +240,9 @@ def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (
             f"{name} needs the benchmark {', '.join(plan.benchmarks)}, which this version does not have; "
             f"choose with --benchmark from {', '.join(benchmarks.BENCHMARKS)}"
         )
+    if short:
+        folder = folder / "short"
+    shorter = {benchmark: recipes.shortened(benchmark) if short else {} for benchmark in used}
     made = []
     for seed in range(seeds):
         for benchmark in used:
@@ -231,7 +252,8 @@ def trainings(name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (
                 together = METHODS[method].learner_class.serves
                 for group in [scenarios] if together else [(scenario,) for scenario in scenarios]:
                     where = folder / name / label if overrides else folder
-                    made.append(Training(benchmark, method, group, seed, where, tuple(overrides.items())))
+                    changed = {**shorter[benchmark], **overrides}
+                    made.append(Training(benchmark, method, group, seed, where, tuple(changed.items())))
     return made
 
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
 from .errors import InputError
-from .results import Result
+from .results import Result, read_all
 
 Verdict = Literal["reproduced", "below", "not run"]
 
@@ -140,6 +141,52 @@ def compare(better: str, worse: str, benchmark: str, scenario: str, results: Ite
         stdev(differences) if len(differences) > 1 else None,
         len(differences),
     )
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of Figure 2: a method with one value of what is varied; accuracies in per cent."""
+
+    benchmark: str
+    method: str
+    scenario: str
+    x: float
+    """The compression ratio, or beta."""
+    mean: float
+    std: float | None
+    """Over seeds; None for a single one."""
+    n: int
+    during: float
+    """Mean of the accuracy right after learning each task; what lies between the two was forgotten."""
+
+
+def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
+    """The records of the sweep called ``name`` below ``folder`` as points of Figure 2a or 2b, x rising in each curve.
+
+    Raises `InputError` for another name, and for a record whose configuration is not what its folder's name says.
+
+    Example:
+        >>> figure("beta", Path("no such folder"))
+        []
+    """
+    if name not in ("compression", "beta"):
+        raise InputError(f"no figure {name!r}; there are compression, beta")
+    found: dict[tuple[str, str, str, float], list[Result]] = {}
+    for varied in sorted((folder / name).glob("*=*")):
+        values = dict(part.split("=", 1) for part in varied.name.split(","))
+        for result in read_all(varied):
+            for field, value in values.items():
+                if str(result.config.get(field)) != value:
+                    raise InputError(f"{varied} holds a record with {field} = {result.config.get(field)}")
+            x = result.parameters.compression_ratio if name == "compression" else result.config["beta"]
+            key = (result.benchmark, result.method, result.scenario, x)
+            found.setdefault(key, []).append(result)
+    points = []
+    for key, runs in sorted(found.items()):
+        ends = [100 * run.average_accuracy for run in runs]
+        during = mean(100 * run.metrics.during_accuracy for run in runs)
+        points.append(Point(*key, mean(ends), stdev(ends) if len(ends) > 1 else None, len(ends), during))
+    return points
 
 
 def _cell(paper: _PaperCell, results: list[Result]) -> Cell:

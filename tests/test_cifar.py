@@ -21,7 +21,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import hyperlearn as hl
-from hyperlearn import cli, data, recipes, results, tables, training
+from hyperlearn import cli, data, recipes, results, sweep, tables, training
 from hyperlearn.data import CIFAR_CLASSES, Source, cifar, flip_and_crop, flipped_and_cropped
 
 IMAGES = {"train": 3, "test": 2}
@@ -402,6 +402,41 @@ def test_the_whole_path_to_table_3(method: str, home: Path, tmp_path: Path, caps
     if method == "lstm-net":
         assert cells["lstm-net-during", "cifar10"] == pytest.approx(100 * record.accuracy_matrix[0][0])
         assert cells["lstm-net-during", "all"] == pytest.approx(100 * record.metrics.during_accuracy)
+
+
+def test_short_and_full_runs_are_never_in_one_table(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(recipes.SHORT, "cifar-10-100", TINY)
+
+    def cells(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+        assert cli.main(["table", "3", "--json", "--results", str(tmp_path), *arguments]) == 0
+        return {(cell["method"], cell["task"]): cell for cell in json.loads(capsys.readouterr().out)}
+
+    for planned in sweep.trainings("table3", tmp_path, seeds=1, short=True):
+        if planned.method == "finetune":
+            planned.run()
+    (record,) = results.read_all(tmp_path / "short")
+    measured = {key: cell for key, cell in cells("--short").items() if cell["n"]}
+    assert len(measured) == 7
+    assert measured["finetune", "cifar100-s5"]["mean"] == pytest.approx(100 * record.accuracy_matrix[5][5])
+    assert all(cell["short"] == TINY and "verdict" not in cell for cell in measured.values())
+    assert {cell["verdict"] for cell in cells().values()} == {"not run"}
+
+    results.write(record, tmp_path)  # by hand, among the full runs
+    assert cli.main(["table", "3", "--results", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "Table 3: average accuracy, %, mean ± std (n)" in out
+    assert out.count("not run") == 56
+    assert f"1 records of another length in {tmp_path} are left out" in err
+    assert cli.main(["table", "3", "--short", "--results", str(tmp_path)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "short schedule (target resnet-8, epochs 1, batch size 8, images per class 2 in training and test), accuracy"
+        in out
+    )
+    assert out.count("not run") == 49
+    assert "below" not in out
 
 
 class _Stop(Exception):

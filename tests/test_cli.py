@@ -80,6 +80,8 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["table", "4"], "no table 4; there are 1, 2, 3"),
         (["table", "one"], "expected a whole number >= 0, got 'one'"),
         (["table", "1", "--results", "/nowhere"], "no results folder /nowhere"),
+        (["table", "2", "--short"], "no short schedule for split-mnist; there is one for cifar-10-100"),
+        (["sweep", "beta", "--short"], "no short schedule for split-mnist; there is one for cifar-10-100"),
         (["methods", "--yaml"], "not understood: --yaml"),
     ],
 )

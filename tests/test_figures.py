@@ -2,6 +2,7 @@
 
 import html.parser
 import re
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
@@ -38,6 +39,33 @@ def test_average_accuracy_shows_every_seed() -> None:
     (ax,) = plots.average_accuracy({"finetune": RUNS}).axes
     dots = next(line for line in ax.lines if line.get_marker() == ".")
     assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
+
+
+@pytest.mark.parametrize("method", ["hnet", "hnet-iwr", "lstm-net-grow", "scratch"])
+def test_what_is_kept_is_what_a_learner_of_so_many_tasks_keeps(method: str) -> None:
+    """The record of five tasks says what is kept after fewer: as much as that of a benchmark that ends there."""
+    digits = hl.benchmarks.split_digits()
+    runs = {}
+    for tasks in (2, 5):
+        benchmark = hl.benchmarks.Benchmark("split-digits", digits.tasks[:tasks])
+        sizes = {} if method == "scratch" else {"chunk_size": 300}
+        runs[tasks] = hl.run(method, benchmark, "cl1", iterations=1, target="mlp-10", **sizes)
+    kept = plots.kept_values(runs[5])
+    assert kept[:2] == plots.kept_values(runs[2])
+    added = {b - a for a, b in pairwise(kept)}
+    assert added == {runs[5].parameters.stored_per_task}
+    fisher = 5 * runs[5].parameters.target if method == "hnet-iwr" else 0
+    assert kept[-1] == runs[5].parameters.trainable + fisher
+
+
+def test_cost_over_tasks_is_relative_to_task_2_and_to_a_target() -> None:
+    figure = plots.cost_over_tasks({"finetune": RUNS})
+    time, memory = figure.axes
+    seconds = [[s / run.seconds.train[1] for s in run.seconds.train[1:]] for run in RUNS]
+    assert list(time.lines[0].get_ydata()) == pytest.approx([sum(two) / 2 for two in zip(*seconds, strict=True)])
+    assert list(memory.lines[0].get_ydata()) == [1.0] * 5
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["finetune (n = 2)"]
 
 
 def test_images_fill_a_grid() -> None:

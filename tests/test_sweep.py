@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,7 @@ def test_a_sweep_on_a_cluster_that_runs_already(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sweep, "trainings", lambda name, folder, seeds, chosen: planned(folder))
+    monkeypatch.setattr(sweep, "trainings", lambda name, folder, *_: planned(folder))
     command = ["sweep", "beta", "--scheduler", scheduler, "--results", str(tmp_path / "results")]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
@@ -132,7 +134,7 @@ def interrupt(training, error, report):
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
     run = sweep.run
-    sweep.trainings = lambda name, folder, seeds, chosen: planned(folder)
+    sweep.trainings = lambda name, folder, *_: planned(folder)
     sweep.run = lambda planned, report, **options: run(
         planned, report=lambda t, e: interrupt(t, e, report), **options
     )
@@ -203,6 +205,79 @@ def test_the_figures_sweeps_have_results_folders_of_their_own(name: str, field: 
     assert len(set(records)) == len(records)
     if name == "beta":
         assert max(v for _, v in values) / min(v for _, v in values) >= 1e5
+
+
+@pytest.mark.parametrize("benchmark", ["split-mnist", "cifar-10-100"])
+def test_figure_2_is_asked_for_with_one_command_and_has_points_enough(benchmark: str) -> None:
+    """Of each method at least five compression ratios, apart from each other; of beta six values in five decades."""
+    target = hl.nets.parse(hl.recipes.configure("hnet", benchmark).target)(
+        *(((28, 28), 2) if benchmark == "split-mnist" else ((3, 32, 32), 10))
+    )
+    for method in ("hnet", "lstm-net"):
+        made = sweep.trainings("compression", Path("results"), seeds=1, chosen=[benchmark])
+        configs = [t.config for t in made if t.method == method]
+        ratios = [hl.count(config.hypernet(target, 6)) / hl.count(target) for config in configs]
+        assert len(ratios) >= 5
+        assert min(ratios) < 0.4
+        assert max(ratios) > 2
+        assert all(b > 1.1 * a for a, b in pairwise(ratios))
+        assert vars(hl.recipes.configure(method, benchmark)) in [vars(config) for config in configs]
+    betas = [t.config.beta for t in sweep.trainings("beta", Path("results"), seeds=1, chosen=[benchmark])]
+    assert len(betas) >= 6
+    assert max(betas) / min(betas) >= 1e5
+
+
+def tiny(trainings: list[Training], **changed: Any) -> list[Training]:
+    return [replace(t, overrides=tuple((dict(t.overrides) | changed).items())) for t in trainings]
+
+
+@pytest.mark.parametrize("name", ["compression", "beta"])
+def test_figure_2_from_its_sweep_to_its_points(name: Any, tmp_path: Path) -> None:
+    made = sweep.trainings(name, tmp_path, seeds=2, chosen=["split-digits"])
+    assert hl.tables.figure(name, tmp_path) == []
+    for training in tiny(made, iterations=1):
+        if training.seed == 0 or training.method == "lstm-net":
+            training.run()
+    points = hl.tables.figure(name, tmp_path)
+    curves = {(p.method, p.scenario) for p in points}
+    assert curves == {(t.method, scenario) for t in made for scenario in SCENARIOS}
+    for method, scenario in curves:
+        mine = [p for p in points if (p.method, p.scenario) == (method, scenario)]
+        assert len(mine) == (6 if name == "compression" else 7)
+        assert [p.x for p in mine] == sorted({p.x for p in mine})
+        assert {p.n for p in mine} == {2 if method == "lstm-net" else 1}
+        assert all((p.std is None) == (p.n == 1) for p in mine)
+    first = next((t for t in made if t.method == "lstm-net"), made[0])
+    runs = [r for r in results.read_all(first.folder) if (r.method, r.scenario) == (first.method, "cl2")]
+    for mine, theirs in (("average_accuracy", "mean"), ("during_accuracy", "during")):
+        value = 100 * sum(getattr(run.metrics, mine) for run in runs) / len(runs)
+        assert pytest.approx(value) in [getattr(p, theirs) for p in points if p.scenario == "cl2"]
+
+
+def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> None:
+    (training, *_) = tiny(sweep.trainings("beta", tmp_path, seeds=1, chosen=["split-digits"]), iterations=1)
+    training.run()
+    training.folder.rename(training.folder.with_name("beta=0.5"))
+    with pytest.raises(hl.InputError, match=r"beta=0.5 holds a record with beta = 1e-05"):
+        hl.tables.figure("beta", tmp_path)
+    with pytest.raises(hl.InputError, match="no figure 'table1'; there are compression, beta"):
+        hl.tables.figure("table1", tmp_path)
+
+
+def test_a_short_sweep_has_a_folder_of_its_own() -> None:
+    length = hl.recipes.SHORT["cifar-10-100"]
+    whole, short = (sweep.trainings("table3", Path("results"), seeds=2, short=s) for s in (False, True))
+    assert {t.folder for t in whole} == {Path("results")}
+    assert {t.folder for t in short} == {Path("results", "short")}
+    for a, b in zip(whole, short, strict=True):
+        assert (a.method, a.seed) == (b.method, b.seed)
+        assert vars(b.config) == vars(a.config) | length
+        assert b.config.steps(10 * length["images_per_class"]) < a.config.steps(5_000) / 50
+    (point, *_) = sweep.trainings("beta", Path("results"), chosen=["cifar-10-100"], short=True)
+    assert point.folder == Path("results", "short", "beta", "beta=1e-05")
+    assert dict(point.overrides) == length | {"beta": 1e-05}
+    with pytest.raises(hl.InputError, match="no short schedule for split-mnist; there is one for cifar-10-100"):
+        sweep.trainings("table1", Path("results"), short=True)
 
 
 def test_a_run_with_the_overrides_of_a_sweep_writes_the_record_of_the_sweep(tmp_path: Path) -> None:
