@@ -72,7 +72,8 @@ class Visit:
 
     def resize(self, width):
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_timeout(500)  # the theme follows a change of the width some time later
+        # What follows a change of the width, book.js's observer among it, has run two frames later.
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def use(self, theme):
         """Light or dark, as the reader's system would have it."""
