@@ -6,6 +6,10 @@ First the images a second of LSTM_NET at two batch sizes, and a stretch of every
 whole protocol is extrapolated (training steps alone, without Fisher information and evaluation): FOLDER/speed.json.
 Then the methods are trained one after the other until the time is up. Records go to FOLDER/results, checkpoints to
 FOLDER/results/.checkpoints; the same command goes on from there.
+
+How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
+
+    python benchmarks/bench.py methods tasks runs seeds --results FOLDER/results
 """
 
 import argparse
