@@ -12,6 +12,7 @@ checkpoint as if it were alone. So a run that was begun alone can go on beside o
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ def train_replicas(
     """What `train` returns for each of ``seeds``, trained together.
 
     Each replica ends where its single run does, but for the order in which floating-point numbers are added. The time
-    of training that a result states is that of all replicas divided by their number.
+    of training that a result states is that of all replicas divided by their number, which is in its environment.
 
     Args:
         method: the method's name, for the record.
@@ -85,7 +86,13 @@ def train_replicas(
         for run, file in zip(runs, files, strict=True):
             with run.random.current():
                 run.finish_task(file)
-    return [{scenario: run.result(scenario) for scenario in run.scenarios} for run in runs]
+    return [{scenario: _result(run, scenario, len(runs)) for scenario in run.scenarios} for run in runs]
+
+
+def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
+    """The result of a finished run, which says how many were trained beside it: its time is a share of theirs."""
+    result = run.result(scenario)
+    return replace(result, environment=result.environment | {"replicas": replicas})
 
 
 def _check(method: str, learner: Learner) -> None:

@@ -76,6 +76,7 @@ def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
             assert many[scenario].accuracy_matrix == one[scenario].accuracy_matrix
             assert many[scenario].seed == one[scenario].seed
             assert all(many[scenario].seconds.train)
+            assert many[scenario].environment["replicas"] == len(SEEDS)
 
 
 def test_they_go_on_from_the_checkpoints_of_single_runs(tmp_path: Path, made: list[Run]) -> None:
