@@ -8,7 +8,7 @@ ENVIRONMENT := $(VENV)/.complete
 SITE := _build/html
 AXE := tests/pages/node_modules/axe-core/axe.min.js
 
-.PHONY: book test environment lint types unit notebooks site pages run-book bench clean
+.PHONY: book test environment lint types unit notebooks site pages pdf run-book bench clean
 .NOTPARALLEL: # the stages of `make test` stop at the first one that fails
 
 book: site
@@ -61,6 +61,10 @@ pages: site $(AXE)
 $(AXE): tests/pages/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix tests/pages --loglevel=error --no-audit --no-fund && touch $@; \
 	else echo "no npm: the pages' accessibility is not checked"; fi
+
+# The site in one file, to read on paper. Needs Chromium, and no LaTeX.
+pdf: site
+	$(BIN)/python book/pdf.py
 
 bench: environment
 	$(BIN)/python benchmarks/bench.py

@@ -75,7 +75,7 @@ def test_the_run_times_are_those_of_the_records(tmp_path: Path, monkeypatch: pyt
     ]
     chapter = tmp_path / "01_title.ipynb"
     chapter.write_text(json.dumps({"cells": cells}))
-    assert site_extras.table([chapter]).splitlines()[-1] == "| 1 | [Title](01_title.ipynb) | – | – | – | – |"
+    assert site_extras.table([chapter]).splitlines()[-1] == "| 1 | [Title](01_title.ipynb) | – | – |"
     assert site_extras.machines([chapter]) == ""
 
     where = {"processor": "P", "threads": 1, "gpu": "none", "python": "3.11", "torch": "2.6"}
@@ -83,12 +83,12 @@ def test_the_run_times_are_those_of_the_records(tmp_path: Path, monkeypatch: pyt
     record |= {"seconds": 31.4, "processor_seconds": 90, "environment": where}
     (tmp_path / "quick").mkdir()
     (tmp_path / "quick" / "01_title.json").write_text(json.dumps(record))
-    assert site_extras.table([chapter]).splitlines()[-1].endswith(" | 31 s | 1 min 30 s | – | – |")
+    assert site_extras.table([chapter]).splitlines()[-1].endswith(" | 1 min 30 s | – |")
     assert site_extras.machines([chapter]) == "- *quick*: P, threads: 1, GPU: none; Python 3.11, PyTorch 2.6"
 
     cells[1]["source"] = ["a = 2"]
     chapter.write_text(json.dumps({"cells": cells}))
-    assert site_extras.table([chapter]).splitlines()[-1].endswith(" | – | – | – | – |")
+    assert site_extras.table([chapter]).splitlines()[-1].endswith(" | – | – |")
 
 
 @pytest.mark.parametrize("name", ["test", "pages"])
