@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.complete
 SITE := _build/html
+AXE := tests/pages/node_modules/axe-core/axe.min.js
 
 .PHONY: book test environment lint types unit notebooks site pages run-book bench clean
 .NOTPARALLEL: # the stages of `make test` stop at the first one that fails
@@ -52,9 +53,14 @@ site: environment
 	@rm -rf $(SITE) _build/.doctrees
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going .
 
-pages: site
+pages: site $(AXE)
 	@echo "== built pages in a browser"
-	$(BIN)/python -m pytest -q tests/pages
+	$(BIN)/python -m pytest -q tests/pages -n $(WORKERS) --dist loadgroup
+
+# The rules of accessibility that the pages are held against. Without npm their test is skipped, and fails where CI is set.
+$(AXE): tests/pages/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/pages --loglevel=error --no-audit --no-fund && touch $@; \
+	else echo "no npm: the pages' accessibility is not checked"; fi
 
 bench: environment
 	$(BIN)/python benchmarks/bench.py

@@ -1,6 +1,6 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
-    python benchmarks/bench.py [methods] [tasks] [runs] [workers] [--rounds N] [--results DIR]
+    python benchmarks/bench.py [methods] [tasks] [runs] [seeds] [workers] [--rounds N] [--results DIR]
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -26,10 +26,12 @@ from hyperlearn import sweep
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet
-from hyperlearn.methods import METHODS, Learner
+from hyperlearn.methods import METHODS, Config, Learner
+from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.recipes import configure
+from hyperlearn.replicas import train_replicas
 from hyperlearn.sweep import Training
-from hyperlearn.training import commit, environment, fit_task, pick_device
+from hyperlearn.training import clock, commit, environment, fit_task, pick_device
 
 STEPS = 10
 """Steps in a turn."""
@@ -72,15 +74,9 @@ class Contender:
         """Seconds for one step, mean over a turn."""
         order = torch.randint(len(self.data), (STEPS, self.batch), device=self.device)
         started = clock(self.device)
-        fit_task(self.learner, self.optimizer, self.data, order)
+        with flush_denormals():
+            fit_task(self.learner, self.optimizer, self.data, order)
         return (clock(self.device) - started) / STEPS
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
@@ -114,6 +110,7 @@ REGULARIZERS: dict[str, dict[str, Any]] = {
     "hnet, direct": {"method": "hnet", "regularizer_form": "direct"},
     "hnet-iwr, sampled": {"method": "hnet-iwr", "exact": False},
     "hnet-iwr, exact": {"method": "hnet-iwr", "exact": True},
+    "lstm-net, sampled": {"method": "lstm-net"},
     "lstm-net, Gram": {"method": "lstm-net", "regularizer_form": "gram"},
     "lstm-net, direct": {"method": "lstm-net", "regularizer_form": "direct"},
     "lstm-net-iwr, sampled": {"method": "lstm-net-iwr", "exact": False},
@@ -185,6 +182,39 @@ def bench_runs(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+SEEDS = 5
+"""Trained as one program, beside one alone."""
+
+
+def bench_seeds(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """Training of five tasks of Split MNIST by few steps each: one seed alone, and several as one program."""
+    data = images(2)
+    benchmark = hl.benchmarks.Benchmark("noise", (hl.benchmarks.Task(data, data, data, ("0", "1")),) * 5)
+    rows = []
+    for method in (BASE, "hnet", "lstm-net", "lstm-net-grow"):
+        config = configure(method, "split-mnist", iterations=STEPS)
+
+        def train(seeds: int, method: str = method, config: Config = config) -> float:
+            made = train_replicas(method, config, benchmark, range(seeds), scenarios=["cl1"], device=device.type)
+            return sum(sum(one["cl1"].seconds.train) for one in made)
+
+        def alone(method: str = method, config: Config = config) -> float:
+            made = hl.training.train(method, config, benchmark, scenarios=["cl1"], device=device.type)
+            return sum(made["cl1"].seconds.train)
+
+        figures = in_turns({1: alone, SEEDS: lambda train=train: train(SEEDS)}, rounds)
+        rows += [
+            {
+                "method": method,
+                "seeds": n,
+                "ms_a_step": 200 * median(times) / STEPS,
+                "ratio": against(figures[1], times),
+            }
+            for n, times in figures.items()
+        ]
+    return rows
+
+
 TRAININGS = 8
 """Of a sweep whose throughput is measured."""
 
@@ -214,6 +244,7 @@ TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
     "tasks": bench_tasks,
     "runs": bench_runs,
+    "seeds": bench_seeds,
     "workers": bench_workers,
 }
 
@@ -228,6 +259,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = pick_device(options.device)
+    keep_freed_memory()  # as a training does
     where = environment(device)
     for name in options.tables or TABLES:
         rows = TABLES[name](device, options.rounds)

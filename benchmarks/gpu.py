@@ -6,6 +6,10 @@ First the images a second of LSTM_NET at two batch sizes, and a stretch of every
 whole protocol is extrapolated (training steps alone, without Fisher information and evaluation): FOLDER/speed.json.
 Then the methods are trained one after the other until the time is up. Records go to FOLDER/results, checkpoints to
 FOLDER/results/.checkpoints; the same command goes on from there.
+
+How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
+
+    python benchmarks/bench.py methods tasks runs seeds --results FOLDER/results
 """
 
 import argparse
@@ -21,7 +25,7 @@ from hyperlearn.benchmarks import Benchmark, limited
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.recipes import configure
-from hyperlearn.training import commit, environment, fit_task, pick_device
+from hyperlearn.training import clock, commit, environment, fit_task, pick_device
 
 NAME = "cifar-10-100"
 METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")
@@ -48,13 +52,6 @@ def speed(method: str, task: int, benchmark: Benchmark, device: torch.device, **
     started = clock(device)
     fit_task(learner, optimizer, train, order[:STEPS], augment=augment)
     return STEPS * config.batch_size / (clock(device) - started)
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def measure(

@@ -2,9 +2,11 @@
 
     python book/run.py                            every chapter, in the full profile
     python book/run.py 06_lstm --profile quick
+    python book/run.py --profile quick --time     keeps how long it took, and leaves the chapters as they are
     python book/run.py --check                    runs nothing
 
-A chapter stores the hash of the code that its outputs came from, so that a later edit of the code shows.
+A chapter stores the hash of the code that its outputs came from, so that a later edit of the code shows. How long each
+profile took is kept in results/book/, which the page of the run times is made from.
 """
 
 from __future__ import annotations
@@ -14,18 +16,24 @@ import hashlib
 import json
 import os
 import re
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from hyperlearn.files import write_atomically
+from hyperlearn.training import commit, environment, pick_device
+
 BOOK = Path(__file__).resolve().parent
+TIMES = BOOK.parent / "results" / "book"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # What an author writes. Everything else in the metadata is a trace of the editor or of the machine.
@@ -71,7 +79,8 @@ def clean(notebook: NotebookNode) -> None:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
 
 
-def execute(path: Path, profile: str) -> None:
+def execute(path: Path, profile: str, store: bool = True) -> dict[str, Any]:
+    """Run a chapter, and store what it shows; the record of how long it took."""
     notebook = read(path)
     clean(notebook)
     client = NotebookClient(
@@ -84,14 +93,30 @@ def execute(path: Path, profile: str) -> None:
     )
     # The kernel inherits both; a fixed hash seed keeps the order of sets.
     os.environ.update(HYPERLEARN_PROFILE=profile, PYTHONHASHSEED="0")
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), processor_seconds()
     client.execute()
-    seconds = round(time.perf_counter() - start, 1)
+    seconds, processor = round(time.perf_counter() - start, 1), round(processor_seconds() - processor, 1)
     clean(notebook)
-    notebook.metadata["hyperlearn"] = NotebookNode(code_sha256=code_sha256(notebook), profile=profile, seconds=seconds)
+    ran = {"code_sha256": code_sha256(notebook), "profile": profile, "seconds": seconds}
+    notebook.metadata["hyperlearn"] = NotebookNode(ran)
     if found := list(problems(notebook)):
         raise ValueError("\n".join(found))
-    write(notebook, path)
+    if store:
+        write(notebook, path)
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    where = environment(pick_device("auto"))
+    return {**ran, "processor_seconds": processor, "cells": cells, "environment": where, "commit": commit()}
+
+
+def processor_seconds() -> float:
+    """What the kernels that have ended used of the processor: unlike the clock, it leaves out other people's work."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def keep_time(name: str, record: dict[str, Any]) -> None:
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(TIMES / record["profile"] / f"{name}.json", text.encode())
 
 
 def problems(notebook: NotebookNode) -> Iterator[str]:
@@ -130,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chapters", nargs="*", help="names, such as 06_lstm (default: all of the book)")
     parser.add_argument("--profile", choices=["full", "quick"], default="full")
+    parser.add_argument("--time", action="store_true", help="store how long it took, not what it shows")
     parser.add_argument("--check", action="store_true", help="run nothing; say what is stale or broken")
     options = parser.parse_args(arguments)
     paths = [BOOK / f"{Path(name).stem}.ipynb" for name in options.chapters] or chapters()
@@ -141,12 +167,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(path.stem, end=": ", flush=True)
         try:
             found = list(problems(read(path))) if options.check else []
+            ran = read(path).metadata.get("hyperlearn", {})
             if not options.check:
-                execute(path, options.profile)
+                ran = execute(path, options.profile, store=not options.time)
+                keep_time(path.stem, ran)
         except (CellExecutionError, DeadKernelError, ValueError) as error:
             found = [str(error), "the chapter is left as it was"]
-        stored = read(path).metadata.get("hyperlearn", {})
-        print("\n    ".join(["", *found]) if found else f"{stored['seconds']} s, {stored['profile']} profile")
+        print("\n    ".join(["", *found]) if found else f"{ran['seconds']} s, {ran['profile']} profile")
         failed |= bool(found)
     return int(failed)
 

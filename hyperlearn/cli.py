@@ -19,6 +19,7 @@ from rich.table import Table
 from . import benchmarks, data, recipes, results, sweep, tables, tuning
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS
+from .processor import flush_denormals
 from .results import Result
 from .sweep import Training
 from .training import check_scenarios, pick_device
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest and options.command not in (_run, _tune):
             raise InputError(f"not understood: {' '.join(rest)}")
         options.rest = rest
-        options.command(options)
+        with flush_denormals():  # before PyTorch starts the threads that take it over
+            options.command(options)
     except InputError as error:
         print(f"hyperlearn: {error}", file=sys.stderr)
         return 2
@@ -71,8 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("method", help=", ".join(METHODS))
     run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
+    run.add_argument("--seeds", type=_natural, default=1, help="train so many at once, from --seed on (default 1)")
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
+    _add_resume(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
     many = command("sweep", _sweep, "Make all records of a table or figure of the paper that are not there yet.")
@@ -87,14 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--workers", type=_natural, help="processes on this machine (default: one for each core)")
     many.add_argument("--scheduler", help="address of a running Dask cluster, such as tcp://host:8786")
     _add_common(many)
+    _add_resume(many)
 
     tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
     tune.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
     tune.add_argument("method", help=", ".join(METHODS))
     tune.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     tune.add_argument("--seeds", type=_natural, default=1, help="trainings at each point of the grid (default 1)")
-    tune.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    tune.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    _add_common(tune)
     tune.epilog = (
         "Give hyperparameters with the values to try, for example --beta 0.001 0.01 --learning-rate 0.0003 0.001"
     )
@@ -110,9 +114,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """What `run` and `sweep` share."""
+    """What `run`, `sweep` and `tune` share."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from checkpoints (default)"
     )
@@ -177,18 +184,27 @@ def _run(options: argparse.Namespace) -> None:
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
-    training = Training(
-        options.benchmark, options.method, scenarios, options.seed, options.results, tuple(overrides.items())
-    )
-    training.done()  # where there is the same record already, it is made anew
-    if not options.resume:
-        training.forget(options.checkpoint)
+    if options.seeds < 1:
+        raise InputError("--seeds needs at least one")
+    trainings = [
+        Training(options.benchmark, options.method, scenarios, seed, options.results, tuple(overrides.items()))
+        for seed in range(options.seed, options.seed + options.seeds)
+    ]
+    for training in trainings:
+        training.done()  # where there is the same record already, it is made anew
+        if not options.resume:
+            training.forget(options.checkpoint)
     benchmark = config.limited(benchmarks.load(options.benchmark))
     with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
-        made = training.run(options.device, options.checkpoint, progress)
-    _print_results(list(made.values()))
-    for path in training.records:
-        print(path)
+        if len(trainings) == 1:
+            made = [trainings[0].run(options.device, options.checkpoint, progress)]
+        else:
+            made = sweep.run_together(trainings, options.device, options.checkpoint, progress)
+    for results_of_one in made:
+        _print_results(list(results_of_one.values()))
+    for training in trainings:
+        for path in training.records:
+            print(path)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -252,7 +268,7 @@ def _tune(options: argparse.Namespace) -> None:
         each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
         figures = [f"{figure:.2f}" for figure in each]
         shown.add_row(*(str(point.config.get(name, "none")) for name in varied), *figures, str(len(point.trials)))
-    Console().print(shown)
+    _console().print(shown)
 
 
 def _overrides(rest: list[str]) -> dict[str, str]:
@@ -361,31 +377,33 @@ def _data(options: argparse.Namespace) -> None:
     print(f"data folder: {folder} (change it with HYPERLEARN_DATA)")
     print("digits: ready, they ship inside scikit-learn")
     damaged: list[DataError] = []
+
+    @contextmanager
+    def reading(name: str, place: Path) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            print(f"{name}: damaged, in {place}")
+            damaged.append(error)
+
     for name, kind in data.MNIST_LIKE.items():
         where = folder / kind / "raw"
         if not data.mnist_present(name):
             print(f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}")
             continue
-        try:
+        with reading(name, where):
             data.mnist(name)
             print(f"{name}: ready, in {where}")
-        except DataError as error:
-            print(f"{name}: damaged, in {where}")
-            damaged.append(error)
     for name in data.CIFAR_CLASSES:
         place, cached = data.cifar_place(name), data.cifar_cache(name)
         if place is None:
             print(f"{name}: not there; downloaded into {folder} on first use, or {data.cifar_wanted(name)}")
             continue
         print(f"reading {place}; the first time this may take a minute", file=sys.stderr, flush=True)
-        try:
+        with reading(name, place):
             source = data.cifar(name)
-        except DataError as error:
-            print(f"{name}: damaged, in {place}")
-            damaged.append(error)
-            continue
-        images = f"{len(source.train_labels):,} training and {len(source.test_labels):,} test images"
-        print(f"{name}: ready, {images} in {place}" + (f", decoded into {cached}" if cached.exists() else ""))
+            images = f"{len(source.train_labels):,} training and {len(source.test_labels):,} test images"
+            print(f"{name}: ready, {images} in {place}" + (f", decoded into {cached}" if cached.exists() else ""))
     if damaged:
         raise damaged[0]
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .errors import DataError, InputError
-from .files import write_atomically
+from .files import load_tensors, save_tensors
 
 
 class Batch(NamedTuple):
@@ -462,19 +462,14 @@ def _checked(name: str, place: Path, source: Source) -> Source:
 def _read_cache(file: Path, fingerprint: str) -> Source | None:
     """What was decoded before; None where there is nothing, where it is damaged, or where it is of other images."""
     try:
-        with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
-            if archive.testzip() is not None:
-                return None
-        state = torch.load(file, weights_only=True)
+        state = load_tensors(file)
         return Source(*state["source"]) if state["of"] == [_CIFAR_CACHE, fingerprint] else None
     except Exception:  # a file may hold anything
         return None
 
 
 def _write_cache(file: Path, fingerprint: str, source: Source) -> None:
-    buffer = io.BytesIO()
-    torch.save({"of": [_CIFAR_CACHE, fingerprint], "source": list(source)}, buffer)
-    write_atomically(file, buffer.getvalue())
+    save_tensors(file, {"of": [_CIFAR_CACHE, fingerprint], "source": list(source)})
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from .data import Examples
 from .errors import InputError
+from .inference import evaluating
 from .methods import Learner, Scenario
 
 AccuracyMatrix = Sequence[Sequence[float]]
@@ -25,7 +25,7 @@ def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int
     right = torch.zeros((), device=device)
     found = torch.zeros((), device=device)
     inferred = scenario != "cl1"
-    with _eval_mode(learner):
+    with evaluating(learner):
         for batch in examples.batches(_batch_size(learner, examples)):
             images, labels = batch.images.to(device), batch.labels.to(device)
             predicted = learner.predict(images, given, scenario)
@@ -35,20 +35,6 @@ def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int
             inferred = inferred and not bool((predicted.tasks == -1).any())
     n = len(examples)
     return right.item() / n, found.item() / n if inferred else None
-
-
-class _eval_mode:
-    """Evaluation mode within a ``with`` block; the mode that was there before comes back."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.was = self.module.training
-        self.module.eval()
-
-    def __exit__(self, *error: object) -> None:
-        self.module.train(self.was)
 
 
 def _batch_size(learner: Learner, examples: Examples) -> int:

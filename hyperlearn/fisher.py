@@ -1,7 +1,6 @@
 """How much each parameter of a network matters to its predictions: the diagonal of the Fisher information."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
 from .errors import InputError
+from .inference import evaluating
 from .nets import MLP
 from .params import ParamLayout, Params
 
@@ -96,7 +96,7 @@ def fisher_information(
     state = {name: buffer.detach() for name, buffer in (buffers or {}).items()}
     squares = _outer if outer else _per_sample
     total = {name: torch.zeros_like(p) for name, p in theta.items()}
-    with _evaluation(target):
+    with evaluating(target):
         if loss is cross_entropy:
             logits = torch.func.functional_call(target, theta | state, (as_float(images[:1]),))
             _check_labels(labels, logits.shape[-1])
@@ -149,15 +149,3 @@ def _check_labels(labels: Tensor, classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise InputError(f"labels from {low} to {high}, but the target has logits 0 to {classes - 1}")
-
-
-@contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode within a ``with`` block; the modes that were there before come back."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -1,6 +1,7 @@
 """Which task is this image from? All tasks are tried at once, as a batch dimension."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,28 @@ class Prediction(NamedTuple):
 
     labels: Tensor  # [B], label within the task
     tasks: Tensor  # [B], the task that each image is taken to be from
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode within a ``with`` block; afterwards each part of ``module`` is in the mode that it was in.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout().eval())
+        >>> with evaluating(net):
+        ...     net.training, net[0].training, net[1].training
+        (False, False, False)
+        >>> net.training, net[0].training, net[1].training
+        (True, True, False)
+    """
+    was, modes = module.training, [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was)  # a learner takes networks along that are none of its parts
+        for part, mode in modes:
+            part.training = mode
 
 
 def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> Tensor:

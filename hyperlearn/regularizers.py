@@ -1,18 +1,67 @@
 """Penalties that keep a hypernetwork writing the same parameters for the tasks that it has learnt."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
 from .hypernets.base import EmbeddingHypernet, SharedHead
 
+MOST_TASKS = 10
+"""Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest
+benchmark of the paper has, where it is exact therefore."""
 
-class OutputRegularizer:
+
+class _Regularizer(ABC):
+    """What both penalties have in common: the tasks that are remembered, and beta times a mean over them."""
+
+    def __init__(self, hypernet: EmbeddingHypernet, beta: float, memory: "_Memory") -> None:
+        if not 0 <= beta < float("inf"):
+            raise InputError(f"beta must be a number >= 0, got {beta}")
+        self.hypernet = hypernet
+        self.beta = beta
+        self.memory = memory
+        self.tasks: list[int] = []
+
+    def check_new(self, task: int) -> None:
+        """Raise `InputError` for a task that is remembered already, or that there is not."""
+        if task in self.tasks:
+            raise InputError(f"task {task} is remembered already")
+        self.hypernet.index(task)
+
+    def hold(self, task: int) -> None:
+        """Take what the hypernetwork writes now for what to hold on to, for ``task`` and all remembered before."""
+        self.tasks.append(task)
+        self.memory.store(self.hypernet.index(self.tasks))
+
+    def __call__(self) -> Tensor:
+        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
+        if not self.tasks:
+            return self.hypernet.task_embeddings.new_zeros(())
+        return self.beta * self.mean_distance()
+
+    @abstractmethod
+    def mean_distance(self) -> Tensor:
+        """The mean distance over the old tasks, or an unbiased estimate of it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs: the remembered tasks and tensors."""
+        return {"tasks": list(self.tasks), "memory": dict(self.memory.tensors)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.tasks = list(state["tasks"])
+        self.memory.tensors = dict(state["memory"])
+        self.memory.numbers = self.hypernet.index(self.tasks)
+
+
+class OutputRegularizer(_Regularizer):
     r"""Distance of the generated parameters of old tasks from what they were before the present task.
 
     .. math::
@@ -38,10 +87,12 @@ class OutputRegularizer:
     Args:
         hypernet: the hypernetwork.
         beta: the constant :math:`\beta` >= 0.
-        form: ``"auto"`` takes ``"gram"`` wherever it can.
+        form: ``"gram"`` and ``"direct"`` sum over all old tasks. ``"auto"`` takes ``"gram"`` wherever it can, and from
+            more than `MOST_TASKS` old tasks on draws as many in each call, uniformly and without repetition; their mean
+            stands for that over all: an unbiased estimate whose cost does not grow with the number of tasks.
 
     Raises:
-        InputError: beta is negative or no number, or the form does not fit the hypernetwork.
+        InputError: beta is negative or no number, or the form is not known or does not fit the hypernetwork.
 
     Example:
         >>> from hyperlearn.hypernets import ChunkedHypernet
@@ -59,159 +110,37 @@ class OutputRegularizer:
     def __init__(
         self, hypernet: EmbeddingHypernet, beta: float, form: Literal["auto", "gram", "direct"] = "auto"
     ) -> None:
-        if not 0 <= beta < float("inf"):
-            raise InputError(f"beta must be a number >= 0, got {beta}")
-        shared = isinstance(hypernet, SharedHead)
-        if form == "gram" and not shared:
-            raise InputError(f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}")
-        self.hypernet = hypernet
-        self.beta = beta
-        self.memory: _Gram | _Direct
-        if isinstance(hypernet, SharedHead) and form != "direct":
-            self.memory = _Gram(hypernet)
+        if form not in ("auto", "gram", "direct"):
+            raise InputError(f"no form {form!r}; there are auto, gram and direct")
+        memory: _Targets | _Gram
+        if form == "direct" or not isinstance(hypernet, SharedHead):
+            if form == "gram":
+                raise InputError(
+                    f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}"
+                )
+            memory = _Targets(hypernet)
         else:
-            self.memory = _Direct(hypernet)
-        self.tasks: list[int] = []
+            memory = _Gram(hypernet)
+        super().__init__(hypernet, beta, memory)
+        self.memory: _Targets | _Gram = memory
+        self.most = MOST_TASKS if form == "auto" else None
 
     def remember(self, task: int) -> None:
-        """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before."""
-        if task in self.tasks:
-            raise InputError(f"task {task} is remembered already")
-        self.hypernet.index(task)  # refuses a task there is not
-        self.tasks.append(task)
-        self.memory.store(self.tasks)
+        """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
-    def __call__(self) -> Tensor:
-        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
-        if not self.tasks:
-            return next(self.hypernet.parameters()).new_zeros(())
-        return self.beta / len(self.tasks) * self.memory.distance()
+        Raises `InputError` for a task that is remembered already, or that there is not.
+        """
+        self.check_new(task)
+        self.hold(task)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs: the remembered tasks and tensors."""
-        return {"tasks": list(self.tasks), "memory": dict(self.memory.tensors)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.tasks = list(state["tasks"])
-        self.memory.tensors = dict(state["memory"])
-        if self.tasks:
-            self.memory.numbers = self.hypernet.index(self.tasks)
+    def mean_distance(self) -> Tensor:
+        if self.most is None or len(self.tasks) <= self.most:
+            return self.memory.distance() / len(self.tasks)
+        # The host draws: it knows at once which tasks those are, and nothing waits for the device.
+        return self.memory.distance(torch.randperm(len(self.tasks))[: self.most].tolist()) / self.most
 
 
-class _Direct:
-    """Targets are generated once and stored: [T, N]."""
-
-    def __init__(self, hypernet: EmbeddingHypernet) -> None:
-        self.hypernet = hypernet
-        self.tensors: dict[str, Tensor] = {}
-        self.numbers: Tensor
-
-    @torch.no_grad()
-    def store(self, tasks: list[int]) -> None:
-        self.numbers = self.hypernet.index(tasks)
-        self.tensors = {"targets": self.hypernet.flat(self.numbers)}
-
-    def distance(self) -> Tensor:
-        flat = self.hypernet.write(self.hypernet.task_embeddings.detach()[self.numbers])
-        return (flat - self.tensors["targets"]).square().sum()
-
-
-class _Gram:
-    """Features [T, n_chunks, d1] and the head's weight are stored."""
-
-    def __init__(self, hypernet: SharedHead) -> None:
-        self.hypernet = hypernet
-        self.tensors: dict[str, Tensor] = {}
-        self.numbers: Tensor
-
-    @torch.no_grad()
-    def store(self, tasks: list[int]) -> None:
-        self.numbers = torch.tensor(tasks, device=self.hypernet.task_embeddings.device)
-        head = self.hypernet.head
-        self.tensors = {
-            "features": self.hypernet.features(self.hypernet.task_embeddings[self.numbers]),
-            "weight": head.weight.detach().clone(),
-            "squares": torch.stack([part.T @ part for part in self._parts(head.weight)]),  # R of each part
-        }
-        if head.bias is not None:
-            self.tensors["bias"] = head.bias.detach().clone()
-
-    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of the head that all chunks use, and those that the last chunk does not, where it is cut."""
-        chunks = self.hypernet.features(self.hypernet.task_embeddings[:1]).shape[1]
-        rest = self.hypernet.layout.numel - (chunks - 1) * len(rows)
-        return rows[:rest], rows[rest:]
-
-    def distance(self) -> Tensor:
-        features = self.hypernet.features(self.hypernet.task_embeddings.detach()[self.numbers])
-        head, old = self.hypernet.head, self.tensors
-        rest = self.hypernet.layout.numel - (features.shape[1] - 1) * len(head.weight)
-        distance: Tensor = _GramDistance.apply(
-            features, head.weight, head.bias, old["features"], old["weight"], old.get("bias"), old["squares"], rest
-        )
-        return distance
-
-
-class _GramDistance(torch.autograd.Function):
-    r"""The squared distance of A W from A* W*, with a backward pass that is written out.
-
-    With d = W - W* (a row for each output) and E = A d^T + dA W*^T, which is never formed, the gradients are
-
-        by W:  2 E^T A       = 2 (d A^T A + W* dA^T A)
-        by A:  2 E (d + W*)  = 2 (A P + dA Q^T + A Q + dA R),    P = d^T d,  Q = d^T W*,  R = W*^T W*
-
-    Autograd would come to the same with several more passes over memory of the size of W, which are what this costs.
-
-    Shapes: features ``[T, n_chunks, d1]``, weight ``[d2, d1]``, bias ``[d2]`` or None; the same of what is remembered,
-    and its R ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        old_features: Tensor,
-        old_weight: Tensor,
-        old_bias: Tensor | None,
-        squares: Tensor,
-        rest: int,
-    ) -> Tensor:
-        width, chunks = features.shape[-1], features.shape[1]
-        d, change = weight - old_weight, features - old_features
-        if bias is not None and old_bias is not None:
-            d = torch.cat([d, (bias - old_bias)[:, None]], dim=1)
-            features = torch.nn.functional.pad(features, (0, 1), value=1.0)  # the constant 1, whose change is 0
-        total, by_features, sums = d.new_zeros(()), torch.zeros_like(change), []
-        parts = ((slice(0, rest), slice(0, chunks)), (slice(rest, None), slice(0, chunks - 1)))
-        for (rows, part), r in zip(parts, squares, strict=True):
-            if rows.start == len(weight):
-                break
-            a, da = features[:, part].flatten(0, 1), change[:, part].flatten(0, 1)
-            q = d[rows].T @ old_weight[rows]
-            ap, aq, dar = a @ (d[rows].T @ d[rows]), a @ q, da @ r
-            total += (ap * a).sum() + ((2 * aq + dar) * da).sum()
-            by_features[:, part] += ((ap + da @ q.T)[:, :width] + aq + dar).unflatten(0, (len(features), -1))
-            sums.append((rows, a.T @ a, da.T @ a))
-        ctx.save_for_backward(d, old_weight, by_features)
-        ctx.sums, ctx.has_bias = sums, bias is not None
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        d, old_weight, by_features = ctx.saved_tensors
-        g = 2 * gradient
-        by_d = torch.empty_like(d)
-        for rows, aa, daa in ctx.sums:
-            torch.mm(d[rows], g * aa, out=by_d[rows])
-            by_d[rows] += old_weight[rows] @ (g * daa)
-        by_weight, by_bias = (by_d[:, :-1], by_d[:, -1]) if ctx.has_bias else (by_d, None)
-        return g * by_features, by_weight, by_bias, None, None, None, None, None
-
-
-class ImportanceWeightedRegularizer:
+class ImportanceWeightedRegularizer(_Regularizer):
     r"""The same distance with each parameter weighted by how much its own task needs it (IWR).
 
     .. math::
@@ -259,18 +188,12 @@ class ImportanceWeightedRegularizer:
         normalization: Literal["none", "mean"] = "mean",
         exact: bool = False,
     ) -> None:
-        if not 0 <= beta < float("inf"):
-            raise InputError(f"beta must be a number >= 0, got {beta}")
         if normalization not in ("none", "mean"):
             raise InputError(f"no normalization {normalization!r}; there are none and mean")
-        self.hypernet = hypernet
-        self.beta = beta
+        memory = _Features(hypernet) if isinstance(hypernet, SharedHead) else _Targets(hypernet)
+        super().__init__(hypernet, beta, memory)
         self.normalization = normalization
         self.exact = exact
-        self.memory: _Features | _Targets = (
-            _Features(hypernet) if isinstance(hypernet, SharedHead) else _Targets(hypernet)
-        )
-        self.tasks: list[int] = []
         self.fisher: list[Tensor] = []  # [N] each
 
     def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:
@@ -283,12 +206,9 @@ class ImportanceWeightedRegularizer:
         Raises `InputError` for a task that is remembered already, and for importances of other names or shapes, NaN,
         infinite or negative.
         """
-        if task in self.tasks:
-            raise InputError(f"task {task} is remembered already")
-        self.hypernet.index(task)  # refuses a task there is not
+        self.check_new(task)
         self.fisher.append(self._checked(task, fisher))
-        self.tasks.append(task)
-        self.memory.store(self.hypernet.index(self.tasks))
+        self.hold(task)
 
     def _checked(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> Tensor:
         layout = self.hypernet.layout
@@ -309,14 +229,9 @@ class ImportanceWeightedRegularizer:
         mean = flat.mean()
         return flat / mean if self.normalization == "mean" and bool(mean > 0) else flat
 
-    def __call__(self) -> Tensor:
-        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
-        if not self.tasks:
-            return next(self.hypernet.parameters()).new_zeros(())
-        if self.exact:
-            return self.beta / len(self.tasks) * self.distances(range(len(self.tasks))).sum()
-        # The host draws: it knows at once which F that is, and nothing waits for the device.
-        return self.beta * self.distances([int(torch.randint(len(self.tasks), ()))]).sum()
+    def mean_distance(self) -> Tensor:
+        which = range(len(self.tasks)) if self.exact else [int(torch.randint(len(self.tasks), ()))]
+        return self.distances(which).mean()
 
     def distances(self, which: Sequence[int]) -> Tensor:
         """Weighted squared distances of the remembered tasks in ``which``, counted from the first: ``[len(which)]``."""
@@ -328,43 +243,65 @@ class ImportanceWeightedRegularizer:
         return torch.stack(parts)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs: the remembered tasks, importances and tensors."""
-        return {"tasks": list(self.tasks), "fisher": list(self.fisher), "memory": dict(self.memory.tensors)}
+        return super().state_dict() | {"fisher": list(self.fisher)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.tasks = list(state["tasks"])
+        super().load_state_dict(state)
         self.fisher = list(state["fisher"])
-        self.memory.tensors = dict(state["memory"])
 
 
-class _Targets:
-    """What to hold on to is stored: [T, N]."""
+class _Memory(ABC):
+    """What the hypernetwork wrote for the remembered tasks when the last of them ended."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.numbers: Tensor  # [T], the remembered tasks
+
+    @abstractmethod
+    def store(self, numbers: Tensor) -> None:
+        """Take what is written now for the tasks ``numbers``."""
+
+    @abstractmethod
+    def target(self, i: int) -> Tensor:
+        """The parameters ``[N]`` of the i-th remembered task."""
+
+
+class _Targets(_Memory):
+    """The parameters themselves: [T, N]."""
 
     def __init__(self, hypernet: EmbeddingHypernet) -> None:
+        super().__init__()
         self.hypernet = hypernet
-        self.tensors: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def store(self, tasks: Tensor) -> None:
-        self.tensors = {"targets": self.hypernet.flat(tasks)}
+    def store(self, numbers: Tensor) -> None:
+        self.numbers = numbers
+        self.tensors = {"targets": self.hypernet.flat(numbers)}
 
     def target(self, i: int) -> Tensor:
         return self.tensors["targets"][i]
 
+    def distance(self, which: Sequence[int] | None = None) -> Tensor:
+        """Squared distance from what is written now, summed over the remembered tasks, or over those in ``which``."""
+        numbers, targets = self.numbers, self.tensors["targets"]
+        if which is not None:
+            numbers, targets = numbers[which], targets[which]
+        return (self.hypernet.write(self.hypernet.task_embeddings.detach()[numbers]) - targets).square().sum()
 
-class _Features:
-    """What to hold on to is regenerated from features [T, n_chunks, d1] and the head."""
+
+class _Features(_Memory):
+    """Features [T, n_chunks, d1] and the head, from which the parameters can be written again."""
 
     def __init__(self, hypernet: SharedHead) -> None:
+        super().__init__()
         self.hypernet = hypernet
-        self.tensors: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def store(self, tasks: Tensor) -> None:
+    def store(self, numbers: Tensor) -> None:
+        self.numbers = numbers
         head = self.hypernet.head
         self.tensors = {
-            "features": self.hypernet.features(self.hypernet.task_embeddings[tasks]),
+            "features": self.hypernet.features(self.hypernet.task_embeddings[numbers]),
             "weight": head.weight.clone(),
         }
         if head.bias is not None:
@@ -372,10 +309,101 @@ class _Features:
 
     @torch.no_grad()
     def target(self, i: int) -> Tensor:
-        chunks = torch.nn.functional.linear(
-            self.tensors["features"][i], self.tensors["weight"], self.tensors.get("bias")
-        )
+        old = self.tensors
+        chunks = torch.nn.functional.linear(old["features"][i], old["weight"], old.get("bias"))
         return chunks.flatten()[: self.hypernet.layout.numel]
+
+
+class _Gram(_Features):
+    """The same, and the squared distance from it without writing anything."""
+
+    @torch.no_grad()
+    def store(self, numbers: Tensor) -> None:
+        super().store(numbers)
+        weight = self.tensors["weight"]
+        parts = weight[: self.rest], weight[self.rest :]
+        self.tensors["squares"] = torch.stack([part.T @ part for part in parts])
+
+    @property
+    def rest(self) -> int:
+        """Rows of the head that the last chunk uses, where it is cut."""
+        chunks = self.tensors["features"].shape[1]
+        return self.hypernet.layout.numel - (chunks - 1) * len(self.tensors["weight"])
+
+    def distance(self, which: Sequence[int] | None = None) -> Tensor:
+        """Squared distance from what would be written now, summed over the remembered tasks, or those in ``which``."""
+        numbers, old = self.numbers, self.tensors
+        if which is not None:
+            numbers, old = numbers[which], old | {"features": old["features"][which]}
+        features, head = self.hypernet.features(self.hypernet.task_embeddings.detach()[numbers]), self.hypernet.head
+        distance: Tensor = _GramDistance.apply(
+            features, head.weight, head.bias, old["features"], old["weight"], old.get("bias"), old["squares"], self.rest
+        )
+        return distance
+
+
+class _GramDistance(torch.autograd.Function):
+    r"""The squared distance of A W from A* W*, with a backward pass that is written out.
+
+    With d = W - W* (a row for each output) and E = A d^T + dA W*^T, which is never formed, the gradients are
+
+        by W:  2 E^T A       = 2 [d, W*] [A^T A; dA^T A]
+        by A:  2 E (d + W*)  = 2 (A P + dA Q^T + A Q + dA R),    [P, Q] = d^T [d, W*],  R = W*^T W*
+
+    Autograd would come to the same with several more passes over memory of the size of W, which are what this costs;
+    with d and W* side by side there is one in each direction.
+
+    Shapes: features ``[T, n_chunks, d1]``, weight ``[d2, d1]``, bias ``[d2]`` or None; the same of what is remembered,
+    and its R ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        old_features: Tensor,
+        old_weight: Tensor,
+        old_bias: Tensor | None,
+        squares: Tensor,
+        rest: int,
+    ) -> Tensor:
+        chunks, width = features.shape[1:]
+        change = features - old_features
+        if bias is not None:
+            features = torch.nn.functional.pad(features, (0, 1), value=1.0)  # the constant 1, whose change is 0
+        columns = features.shape[2]
+        both = weight.new_empty(len(weight), columns + width)  # [d, W*], written in place: cat would copy d again
+        torch.sub(weight, old_weight, out=both[:, :width])
+        if bias is not None and old_bias is not None:
+            torch.sub(bias, old_bias, out=both[:, width])
+        both[:, columns:] = old_weight
+        total, by_features, sums = weight.new_zeros(()), torch.zeros_like(change), []
+        parts = ((slice(0, rest), slice(0, chunks)), (slice(rest, None), slice(0, chunks - 1)))
+        for (rows, part), r in zip(parts, squares, strict=True):
+            if rows.start == len(weight):
+                break
+            a, da = features[:, part].flatten(0, 1), change[:, part].flatten(0, 1)
+            p, q = (both[rows, :columns].T @ both[rows]).split([columns, width], dim=1)
+            ap, aq, dar = a @ p, a @ q, da @ r
+            total += (ap * a).sum() + ((2 * aq + dar) * da).sum()
+            by_features[:, part] += ((ap + da @ q.T)[:, :width] + aq + dar).unflatten(0, (len(features), -1))
+            sums.append((rows, torch.cat([a.T @ a, da.T @ a])))
+        ctx.save_for_backward(both, by_features)
+        ctx.sums, ctx.has_bias = sums, bias is not None
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        both, by_features = ctx.saved_tensors
+        g = 2 * gradient
+        by_d = both.new_empty(len(both), both.shape[1] - by_features.shape[2])
+        for rows, a in ctx.sums:
+            torch.mm(both[rows], g * a, out=by_d[rows])
+        by_weight, by_bias = (by_d[:, :-1], by_d[:, -1]) if ctx.has_bias else (by_d, None)
+        return g * by_features, by_weight, by_bias, None, None, None, None, None
 
 
 @contextmanager

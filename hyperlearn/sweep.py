@@ -27,6 +27,7 @@ import torch
 from . import benchmarks, recipes, results, tables
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Scenario
+from .replicas import train_replicas
 from .results import Result
 from .training import Progress, checkpoint_path, pick_device, train
 
@@ -103,11 +104,15 @@ class Training:
             checkpoint=checkpoint or self.checkpoints,
             progress=progress,
         )
+        self.keep(made, checkpoint)
+        return made
+
+    def keep(self, made: dict[Scenario, Result], checkpoint: Path | None) -> None:
+        """Write its records, and remove its checkpoint unless that lies in a folder of its own."""
         for result in made.values():
             results.write(result, self.folder)
         if checkpoint is None:
             self.forget()
-        return made
 
     def forget(self, checkpoint: Path | None = None) -> None:
         """Remove its checkpoint, and what a killed process may have left beside it."""
@@ -115,6 +120,29 @@ class Training:
         file = checkpoint_path(folder, self.benchmark, self.method, self.scenarios, self.seed)
         for path in [file, *folder.glob(f".{file.name}.*.tmp")]:
             path.unlink(missing_ok=True)
+
+
+def run_together(
+    trainings: Sequence[Training],
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[Scenario, Result]]:
+    """`Training.run` for several that differ in their seed alone, as one program; see `hyperlearn.replicas`."""
+    first = trainings[0]
+    made = train_replicas(
+        first.method,
+        first.config,
+        benchmarks.load(first.benchmark),
+        [training.seed for training in trainings],
+        scenarios=first.scenarios,
+        device=device,
+        checkpoint=checkpoint or first.checkpoints,
+        progress=progress,
+    )
+    for training, results_of_one in zip(trainings, made, strict=True):
+        training.keep(results_of_one, checkpoint)
+    return made
 
 
 Variants = list[tuple[str, tuple[Scenario, ...], dict[str, Any]]]

@@ -1,16 +1,16 @@
 """The training step, a task, a run; and checkpoints that a run goes on from."""
 
-import io
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
 
 import torch
 from pydantic import ConfigDict
@@ -22,8 +22,9 @@ from . import benchmarks, evaluation
 from .benchmarks import Benchmark
 from .data import Examples, draw_indices, flip_and_crop
 from .errors import InputError
-from .files import write_atomically
+from .files import load_tensors, save_tensors
 from .methods import SCENARIOS, Config, Learner, Scenario
+from .processor import flush_denormals, keep_freed_memory
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
 
@@ -53,6 +54,13 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise InputError("device cuda was asked for, but PyTorch finds no CUDA device here; use cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def fit_task(
@@ -98,6 +106,9 @@ def train(
 ) -> dict[Scenario, Result]:
     """Learn all tasks of ``benchmark`` in turn and measure after each.
 
+    On a processor, the process keeps the memory that it frees from then on, and denormal numbers count as 0 meanwhile;
+    see `hyperlearn.processor`.
+
     Args:
         method: the method's name, for the record.
         config: its hyperparameters.
@@ -118,17 +129,10 @@ def train(
         InputError: a name or value is out of range, a checkpoint is damaged or of another configuration or version, or
             training ran into NaN; the message says which task.
     """
-    place = pick_device(device)
-    benchmark = config.limited(benchmark)
-    scenarios = check_scenarios(method, config, benchmark.name, scenarios)
-    # One stream of random numbers for the run: nothing before it matters, and nothing after it is disturbed.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if place.type == "cuda" else []):
-        torch.manual_seed(seed)
-        setting = config.setting(benchmark, *scenarios, make_target=_target_maker(target, config))
-        learner = config.learner_class(config, setting).to(place)
-        run = _Run(method, config, benchmark, scenarios, seed, learner, place, progress or _silent)
+    run = Run(method, config, benchmark, scenarios, seed, device, target, progress)
+    with run.random.current(), flush_denormals():
         run.go(checkpoint)
-    return {scenario: run.result(scenario) for scenario in scenarios}
+    return {scenario: run.result(scenario) for scenario in run.scenarios}
 
 
 def _silent(task: int, step: int) -> None:
@@ -166,33 +170,77 @@ class _Position:
     evaluate_seconds: dict[str, float]
 
 
-class _Run:
-    """A run's state: what has been learnt and measured so far."""
+class RandomStream:
+    """Torch's random numbers for one run: nothing before it matters to them, and nothing beside it is disturbed."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.cuda = range(torch.cuda.device_count()) if device.type == "cuda" else range(0)
+        with torch.random.fork_rng(devices=self.cuda):
+            torch.manual_seed(seed)
+            self._keep()
+
+    def _keep(self) -> None:
+        self._state = torch.get_rng_state()
+        self._cuda_states = [torch.cuda.get_rng_state(device) for device in self.cuda]
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Inside, torch's global generators go on where this stream left off."""
+        with torch.random.fork_rng(devices=self.cuda):
+            torch.set_rng_state(self._state)
+            for device, state in zip(self.cuda, self._cuda_states, strict=True):
+                torch.cuda.set_rng_state(state, device)
+            try:
+                yield
+            finally:
+                self._keep()
+
+
+class Run:
+    """A run: its learner, and what has been learnt and measured so far. The arguments are those of `train`.
+
+    Its methods are called within ``random.current()``.
+    """
 
     def __init__(
         self,
         method: str,
         config: Config,
         benchmark: Benchmark,
-        scenarios: Sequence[Scenario],
+        scenarios: Sequence[Scenario] | None,
         seed: int,
-        learner: Learner,
-        device: torch.device,
-        progress: Progress,
+        device: str,
+        target: nn.Module | Callable[[int], nn.Module] | None,
+        progress: Progress | None,
     ) -> None:
-        self.method, self.config, self.benchmark, self.seed = method, config, benchmark, seed
-        self.scenarios, self.learner, self.device, self.progress = scenarios, learner, device, progress
+        self.method, self.config, self.seed = method, config, seed
+        self.device, self.progress = pick_device(device), progress or _silent
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.benchmark = config.limited(benchmark)
+        self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
+        self.random = RandomStream(seed, self.device)
+        with self.random.current():
+            setting = config.setting(self.benchmark, *self.scenarios, make_target=_target_maker(target, config))
+            self.learner: Learner = config.learner_class(config, setting).to(self.device)
         self.optimizer: Optimizer | None = None
         self.task = 0
         self.step = 0
-        self.accuracy: dict[str, list[list[float]]] = {scenario: [] for scenario in scenarios}
+        self.accuracy: dict[str, list[list[float]]] = {scenario: [] for scenario in self.scenarios}
         self.untrained: dict[str, list[float]] = {}
         self.inferred: dict[str, float | None] = {}
         self.train_seconds: list[float] = []
-        self.evaluate_seconds = dict.fromkeys(scenarios, 0.0)
+        self.evaluate_seconds: dict[str, float] = dict.fromkeys(self.scenarios, 0.0)
 
     def go(self, checkpoint: Path | None) -> None:
         """Train and measure to the end, from a checkpoint if there is one."""
+        file = self.start(checkpoint)
+        while self.task < len(self.benchmark):
+            self.learn_task(file)
+            self.finish_task(file)
+
+    def start(self, checkpoint: Path | None) -> Path | None:
+        """Take up the run's checkpoint in the folder ``checkpoint``, or begin; returns the file that it is kept in."""
         name = self.benchmark.name
         file = checkpoint and checkpoint_path(checkpoint, name, self.method, self.scenarios, self.seed)
         if file and file.exists():
@@ -200,27 +248,14 @@ class _Run:
         else:
             for scenario in self.scenarios:
                 self.untrained[scenario] = self.measure(scenario)
-        while self.task < len(self.benchmark):
-            self.learn_task(file)
-            self.task, self.step = self.task + 1, 0
-            if file:
-                self.save(file)
+        return file
 
     def learn_task(self, file: Path | None) -> None:
-        """Train on the present task from the present step, then measure on all tasks."""
-        task, learner, config = self.task, self.learner, self.config
-        own = self.benchmark.tasks[task].train.to(self.device)
-        data = self.training_data().to(self.device)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + task)
-        total = config.steps(len(data))
-        order = draw_indices(len(data), config.batch_size, total, generator).to(self.device)
-        learner.begin_task(task)  # may add parameters, so before the optimizer is made
-        if self.step == 0 and (learner.fresh_optimizer or self.optimizer is None):
-            self.optimizer = self.new_optimizer()
+        """Train on the present task from the present step on."""
+        task, config = self.task, self.config
+        data, order = self.begin_task()
         assert self.optimizer is not None
-        if self.step == 0:
-            self.train_seconds.append(0.0)
-        before, started = self.train_seconds[-1], time.perf_counter()
+        before, started, total = self.train_seconds[-1], time.perf_counter(), len(order)
 
         def after_step(steps: int) -> None:
             self.step = steps
@@ -233,19 +268,37 @@ class _Run:
 
         self.set_rate(self.step / total)
         augment = flip_and_crop if config.augmentation else None
-        fit_task(learner, self.optimizer, data, order, self.step, after_step, augment)
-        learner.end_task(task, own)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.train_seconds[-1] = before + time.perf_counter() - started
-        for name, tensor in learner.state_dict().items():
+        fit_task(self.learner, self.optimizer, data, order, self.step, after_step, augment)
+        self.train_seconds[-1] = before + clock(self.device) - started
+
+    def begin_task(self) -> tuple[Examples, Tensor]:
+        """Learner and optimizer ready for the present step; the images to train on and their order [steps, B]."""
+        data = self.training_data().to(self.device)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.task)
+        order = draw_indices(len(data), self.config.batch_size, self.config.steps(len(data)), generator)
+        self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
+        if self.step == 0:
+            if self.learner.fresh_optimizer or self.optimizer is None:
+                self.optimizer = self.new_optimizer()
+            self.train_seconds.append(0.0)
+        return data, order.to(self.device)
+
+    def finish_task(self, file: Path | None) -> None:
+        """After its last step: what the method does at a task's end, measure on all tasks, keep that in ``file``."""
+        started = time.perf_counter()
+        self.learner.end_task(self.task, self.benchmark.tasks[self.task].train.to(self.device))
+        self.train_seconds[-1] += clock(self.device) - started
+        for name, tensor in self.learner.state_dict().items():
             if isinstance(tensor, torch.Tensor) and not bool(tensor.isfinite().all()):
                 raise InputError(
-                    f"{self.method} on {self.benchmark.name}: {name} became NaN or infinite in task {task}; "
+                    f"{self.method} on {self.benchmark.name}: {name} became NaN or infinite in task {self.task}; "
                     "a smaller learning rate or beta may help"
                 )
         for scenario in self.scenarios:
             self.accuracy[scenario].append(self.measure(scenario))
+        self.task, self.step = self.task + 1, 0
+        if file:
+            self.save(file)
 
     def training_data(self) -> Examples:
         """What is trained on in the present task."""
@@ -326,18 +379,13 @@ class _Run:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(file, buffer.getvalue())
+        save_tensors(file, state)
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
         # A file may hold anything, and so torch and the learner may raise anything.
         try:
-            with ZipFile(file) as archive:  # what torch.save writes; its reader does not look at the checksums
-                if archive.testzip() is not None:
-                    raise BadZipFile("a checksum is wrong")
-            state: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
+            state: dict[str, Any] = load_tensors(file, self.device)
             differing = difference(state["run"], self.identity())
         except Exception as error:
             raise InputError(f"{file} is no readable checkpoint; remove it to start anew") from error
@@ -381,8 +429,6 @@ def _target_maker(
         raise InputError(
             "this method's target has one logit for each class of all tasks; give a function outputs -> module"
         )
-    from copy import deepcopy
-
     module = target
 
     def copy_of(outputs: int) -> nn.Module:

@@ -39,14 +39,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     options = ["--results", str(folder / "results"), "--checkpoint", str(folder / "checkpoints")]
     assert cli.main([*RUN, *options, "--seed", "1"]) == 0
-    save = training._Run.save
+    save = training.Run.save
 
-    def save_to_the_third_task(run: training._Run, file: Path) -> None:
+    def save_to_the_third_task(run: training.Run, file: Path) -> None:
         if run.task <= 2:
             save(run, file)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Run, "save", save_to_the_third_task)
+        patch.setattr(training.Run, "save", save_to_the_third_task)
         patch.setattr(training, "CHECKPOINT_EVERY", 2)
         assert cli.main([*RUN, *options]) == 0
     return folder

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import hyperlearn as hl
+from hyperlearn.recipes import configure
+
 spec = importlib.util.spec_from_file_location("bench", Path(__file__).parents[1] / "benchmarks" / "bench.py")
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
@@ -67,3 +70,16 @@ def test_tables_are_written(tmp_path, monkeypatch, capsys):
     assert methods[0]["ratio"] == 1
     tasks = json.loads((tmp_path / "bench/cpu/tasks.json").read_text())["rows"]
     assert [(row["old_tasks"], row["ratio_to_2"] == 1) for row in tasks][1] == (2, True)
+
+
+def test_seeds_are_trained_alone_and_together(monkeypatch):
+    monkeypatch.setattr(bench, "STEPS", 1)
+    monkeypatch.setattr(bench, "SEEDS", 2)
+    monkeypatch.setattr(bench, "images", lambda classes: hl.benchmarks.split_digits().tasks[0].train)
+    monkeypatch.setattr(bench, "configure", lambda method, _, **changed: configure(method, "split-digits", **changed))
+    rows = bench.bench_seeds(CPU, rounds=1)
+    assert [(row["method"], row["seeds"]) for row in rows] == [
+        (method, n) for method in ("finetune", "hnet", "lstm-net", "lstm-net-grow") for n in (1, 2)
+    ]
+    assert all(row["ratio"] == 1 for row in rows if row["seeds"] == 1)
+    assert all(row["ms_a_step"] > 0 for row in rows)

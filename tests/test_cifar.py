@@ -453,15 +453,15 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     benchmark = hl.benchmarks.Benchmark("cifar-10-100", hl.benchmarks.cifar_10_100().tasks[:3])
     run = partial(hl.run, method, benchmark, "cl1", 1, **settings)
     whole = run()
-    step = training._Run.save
+    step = training.Run.save
 
-    def save_then_stop(run: training._Run, file: Path) -> None:
+    def save_then_stop(run: training.Run, file: Path) -> None:
         step(run, file)
         if (run.task, run.step) == stop:
             raise _Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "save", save_then_stop)
+        patch.setattr(training.Run, "save", save_then_stop)
         with pytest.raises(_Stop):
             run(checkpoint=tmp_path / "checkpoints")
     assert run(checkpoint=tmp_path / "checkpoints").same_measurement(whole)

@@ -185,3 +185,26 @@ def test_interrupting_a_run_leaves_no_half_record(
     assert cli.main(["run", "split-digits", "finetune", *FAST, "--results", str(tmp_path)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_seeds_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Records and accuracies are those of single runs; a method that cannot says so before anything is trained."""
+    arguments = ["run", "split-digits", "hnet", "--iterations", "40", "--chunk-size", "400"]
+    assert cli.main([*arguments, "--results", str(tmp_path / "one"), "--seed", "2"]) == 0
+    assert cli.main([*arguments, "--results", str(tmp_path / "many"), "--seed", "1", "--seeds", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert [f"seed {seed}:" in shown for seed in range(5)] == [False, True, True, True, False]
+    made = {path.name for path in (tmp_path / "many" / "split-digits").iterdir()}
+    assert made == {f"hnet-{scenario}-seed{seed}.json" for scenario in ("cl1", "cl2", "cl3") for seed in (1, 2, 3)}
+    assert not list((tmp_path / "many" / ".checkpoints").iterdir())
+    for scenario in ("cl1", "cl2", "cl3"):
+        one, many = (
+            results.read(tmp_path / folder / "split-digits" / f"hnet-{scenario}-seed2.json")
+            for folder in ("one", "many")
+        )
+        assert one.config == many.config
+        assert one.metrics.average_accuracy == pytest.approx(many.metrics.average_accuracy, abs=0.02)
+    assert cli.main(["run", "split-digits", "ewc", "--seeds", "2", "--results", str(tmp_path)]) == 2
+    assert "ewc cannot train several seeds at once" in capsys.readouterr().err
+    assert cli.main(["run", "split-digits", "hnet", "--seeds", "0", "--results", str(tmp_path)]) == 2
+    assert "--seeds needs at least one" in capsys.readouterr().err

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 import hyperlearn as hl
-from hyperlearn.inference import entropy, infer_by_entropy, task_logits
+from hyperlearn.inference import entropy, evaluating, infer_by_entropy, task_logits
 
 
 def test_entropy_agrees_with_torch_and_is_never_nan() -> None:
@@ -27,3 +28,41 @@ def test_all_tasks_at_once_equal_one_by_one() -> None:
     for task in range(3):
         one = {**layout.unflatten(flat[task]), **{name: buffer[task] for name, buffer in buffers.items()}}
         torch.testing.assert_close(together[task], torch.func.functional_call(target, one, (images,)))
+
+
+class _Carrier(nn.Module):
+    """Has a network that is none of its parts, and a part that is never in training mode, as learners do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carried = (nn.Dropout(),)
+        self.teacher = nn.Sequential(nn.Dropout())
+        self.part = nn.Sequential(nn.Dropout(), nn.Dropout())
+        self.train()
+        self.part[1].eval()
+
+    def train(self, mode: bool = True) -> "_Carrier":
+        self.carried[0].train(mode)
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def modes(self) -> list[bool]:
+        return [part.training for part in (*self.modules(), *self.carried)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_mode_comes_back_after_evaluation(training: bool) -> None:
+    module = _Carrier()
+    if not training:
+        module.eval()
+        module.part[0].train()
+    before = module.modes()
+    assert True in before
+    assert False in before
+    with evaluating(module):
+        assert not any(module.modes())
+    assert module.modes() == before
+    with pytest.raises(ZeroDivisionError), evaluating(module):
+        1 / 0  # noqa: B018
+    assert module.modes() == before

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
-    ["errors", "version"],
+    ["errors", "processor", "version"],
     ["files"],
     ["params", "data"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
@@ -20,6 +20,7 @@ LAYERS = [
     ["results"],
     ["evaluation"],
     ["training"],
+    ["replicas"],
     ["recipes"],
     ["tuning"],
     ["tables", "plots", "widgets"],

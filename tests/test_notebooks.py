@@ -1,4 +1,4 @@
-"""Every chapter keeps the form that reads well in the built page, in plain Jupyter and on Colab."""
+"""Every chapter keeps the form that reads well in the built page and in plain Jupyter; test_colab.py is about Colab."""
 
 import importlib.util
 import itertools
@@ -42,13 +42,6 @@ def test_cells_have_at_most_15_lines(path):
 
 
 @every_chapter
-def test_markdown_holds_nothing_that_shows_raw_in_jupyter(path):
-    directives_roles_targets = r"^\s*(?:```+|~~~+|:::+)\s*\{.*|\{[\w:.-]+\}`[^`]*`|^\([\w-]+\)=\s*$"
-    found = [hit for text in markdown(run.read(path)) for hit in re.findall(directives_roles_targets, text, re.M)]
-    assert found == []
-
-
-@every_chapter
 def test_images_have_alternative_text(path):
     notebook = run.read(path)
     for cell in notebook.cells:
@@ -69,11 +62,56 @@ def test_opens_on_colab(path):
 
 
 @every_chapter
+def test_run_times_stand_on_their_page_alone(path):
+    """A number in the chapter's head would grow old; the page of the run times is made from records."""
+    first = next(cell for cell in run.read(path).cells if cell.cell_type == "markdown")
+    (line,) = re.findall(r"^\*\*Run time\*\*.*?(?=\n\n|\Z)", first.source, re.M | re.S)
+    assert re.findall(r"\d+ ?(?:s|seconds?|min|minutes?|hours?)\b", line) == []
+
+
+@every_chapter
 def test_headings_are_one_title_then_sections_in_order(path):
     levels = [len(marks) for text in markdown(run.read(path)) for marks in re.findall(r"^(#+) ", text, re.M)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(level <= before + 1 for before, level in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] != "12"], ids=lambda path: path.stem)
+def test_exercises_have_solutions_that_are_hidden_at_first(path):
+    cells = run.read(path).cells
+    (start,) = [number for number, cell in enumerate(cells) if re.search(r"^## Exercises$", cell.source, re.M)]
+    text = "\n".join(cell.source for cell in cells[start:] if cell.cell_type == "markdown").partition("## Exercises")[2]
+    _, *exercises = re.split(r"^\*\*\d+\. ", text, flags=re.M)
+    assert 3 <= len(exercises) <= 6
+    assert [exercise for exercise in exercises if exercise.count("<details><summary>Solution</summary>") != 1] == []
+    tags = [set(cell.metadata.get("tags", [])) for cell in cells[start:] if cell.cell_type == "code"]
+    assert all(tag & {"hide-input", "hide-cell"} for tag in tags)
+
+
+def moving_figures():
+    for path in run.chapters():
+        for cell in run.read(path).cells:
+            for output in cell.get("outputs", []):
+                if "data-hyperlearn-slider" in (text := output.get("data", {}).get("text/html", "")):
+                    yield path.stem, text
+
+
+def test_figures_move_without_kernel_and_network_and_with_the_keyboard():
+    figures = list(moving_figures())
+    assert len(figures) >= 5
+    for chapter, text in figures:
+        (slider,) = re.findall(r"<input\b[^>]*>", text)  # a native one: arrow keys, Home and End move it
+        assert 'type="range"' in slider, chapter
+        assert re.search(r'aria-label="[^"]+"', slider), chapter
+        assert images_without_alt(text) == []
+        assert "<figcaption>" in text, chapter
+        assert re.findall(r"""https?:|\brequire\(|\bsrc=["'](?!data:)""", text) == [], chapter
+
+
+def test_enough_cells_have_their_output_checked():
+    tags = [cell.metadata.get("tags", []) for path in run.chapters() for cell in run.read(path).cells]
+    assert sum("nbval-check-output" in tag for tag in tags) >= 25
 
 
 def typed_results(text):

@@ -140,6 +140,44 @@ def test_the_gram_form_stores_no_targets() -> None:
     assert stored() - one == 3 * len(hypernet.chunk_embeddings)
 
 
+def test_of_many_old_tasks_some_are_drawn_and_right_on_average() -> None:
+    """Up to MOST_TASKS all are looked at; beyond, each call takes as many at random, from torch's global generator."""
+    torch.manual_seed(0)
+    most = hl.regularizers.MOST_TASKS
+    hypernet = hl.ChunkedHypernet(nn.Linear(4, 3), most + 4, chunk_size=6, task_dim=3, chunk_dim=2, hidden=[4]).double()
+    drawn, exact = hl.OutputRegularizer(hypernet, 0.3), hl.OutputRegularizer(hypernet, 0.3, "gram")
+    for task in range(most + 2):
+        for penalty in (drawn, exact):
+            penalty.remember(task)
+        move(hypernet, 0.1)
+        assert torch.equal(drawn(), exact()) == (task < most)
+    values = torch.stack([drawn().detach() for _ in range(2000)])
+    spread = float(values.std() / values.mean())
+    assert 0.01 < spread < 1
+    assert abs(float(values.mean() / exact().detach()) - 1) < 5 * spread / 2000**0.5
+    torch.manual_seed(1)
+    first = value_and_gradients(drawn)
+    torch.manual_seed(1)
+    torch.testing.assert_close(value_and_gradients(drawn), first, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", ["direct", "gram"])
+def test_drawn_tasks_are_those_of_the_definition(form: str) -> None:
+    hypernet = make_chunked(0, [5, 4, 2], [3], 7, "tanh")
+    penalty = hl.OutputRegularizer(hypernet, 1.0, form)
+    for task in range(3):
+        penalty.remember(task)
+    targets = hypernet.flat([2, 0]).detach()
+    move(hypernet, 0.1)
+    expected = (hypernet.write(hypernet.task_embeddings.detach()[[2, 0]]) - targets).square().sum()
+    torch.testing.assert_close(penalty.memory.distance([2, 0]), expected)
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(hl.InputError, match="no form 'fast'; there are auto, gram and direct"):
+        hl.OutputRegularizer(make_chunked(0, [5, 4, 2], [3], 7, "relu"), 1.0, "fast")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("beta", [-1.0, float("nan"), float("inf")])
 def test_a_wrong_beta_is_refused(beta: float) -> None:
     with pytest.raises(hl.InputError, match="beta must be a number >= 0"):

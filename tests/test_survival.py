@@ -26,8 +26,8 @@ RUNS = {
 PHASES: dict[CodeType, str] = {
     data.digits.__wrapped__.__code__: "loading",
     training.fit_task.__code__: "training",
-    training._Run.measure.__code__: "evaluation",
-    training._Run.save.__code__: "checkpoint",
+    training.Run.measure.__code__: "evaluation",
+    training.Run.save.__code__: "checkpoint",
     results.write.__code__: "record",
 }
 

@@ -56,15 +56,15 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     """Stopped within the first task, within a later one, and at the very end of one."""
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
     whole = hl.run_scenarios(method, DIGITS, seed=1, **short(method))
-    step = training._Run.save
+    step = training.Run.save
 
-    def save_then_stop(run: training._Run, file: Path) -> None:
+    def save_then_stop(run: training.Run, file: Path) -> None:
         step(run, file)
         if (run.task, run.step) == stop or (run.task - 1, 12) == stop:
             raise _Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "save", save_then_stop)
+        patch.setattr(training.Run, "save", save_then_stop)
         with pytest.raises(_Stop):
             hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
     resumed = hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))

@@ -25,6 +25,9 @@ class Hypernetwork(nn.Module, ABC):
         tasks: how many tasks it can tell apart.
     """
 
+    stepwise = False
+    """Whether an LSTM is run step by step, which `torch.func.vmap` can follow, and not by one call, which is faster."""
+
     def __init__(self, target: nn.Module, tasks: int) -> None:
         super().__init__()
         if tasks < 1:
@@ -130,3 +133,15 @@ def small_head_(weight: Tensor) -> None:
     """
     bound = 0.08 / weight.shape[1] ** 0.5
     nn.init.uniform_(weight, -bound, bound)
+
+
+def lstm_stepwise(inputs: Tensor, input_weight: Tensor, recurrent_weight: Tensor) -> Tensor:
+    """What `torch.lstm` computes without biases, from zero states: ``[L, T, in]`` to hidden states ``[L, T, H]``."""
+    hidden = cell = inputs.new_zeros(inputs.shape[1], recurrent_weight.shape[1])
+    states = []
+    for part in inputs @ input_weight.T:
+        enter, keep, new, leave = (part + hidden @ recurrent_weight.T).chunk(4, dim=-1)
+        cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        states.append(hidden)
+    return torch.stack(states)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Hypernetwork, Tasks, chunk_count, pair_embeddings, small_head_, xavier_
+from .base import Hypernetwork, Tasks, chunk_count, lstm_stepwise, pair_embeddings, small_head_, xavier_
 
 
 class GrowingLSTMHypernet(Hypernetwork):
@@ -118,17 +118,20 @@ class GrowingLSTMHypernet(Hypernetwork):
     def _write(self, task: int) -> Tensor:
         """Parameters of one task, ``[1, N]``."""
         pairs = pair_embeddings(self.task_embeddings[task][None], self.chunk_embeddings)  # [1, n_chunks, a + b]
-        # torch.lstm and not a loop in Python: oneDNN and cuDNN run the whole recurrence in one call. cuDNN wants its
-        # weights in one piece of memory.
         w, u = self.input_weights[task], self.recurrent_weight
-        piece = torch.cat([w.flatten(), u.flatten()])
-        weights = [piece[: w.numel()].view_as(w), piece[w.numel() :].view_as(u)]
-        start = pairs.new_zeros(1, 1, u.shape[1])
-        hidden, _, _ = torch.lstm(
-            pairs.transpose(0, 1).contiguous(), (start, start), weights, False, 1, 0.0, self.training, False, False
-        )  # [n_chunks, 1, hidden_size]
+        steps = pairs.transpose(0, 1).contiguous()
+        hidden = lstm_stepwise(steps, w, u) if self.stepwise else self._lstm(steps, w, u)  # [n_chunks, 1, hidden_size]
         head = self.heads[min(task, len(self.heads) - 1)]
         return nn.functional.linear(hidden[:, 0], head).reshape(1, -1)[:, : self.layout.numel]
+
+    def _lstm(self, steps: Tensor, w: Tensor, u: Tensor) -> Tensor:
+        # torch.lstm and not a loop in Python: oneDNN and cuDNN run the whole recurrence in one call. cuDNN wants its
+        # weights in one piece of memory.
+        piece = torch.cat([w.flatten(), u.flatten()])
+        weights = [piece[: w.numel()].view_as(w), piece[w.numel() :].view_as(u)]
+        start = steps.new_zeros(1, 1, u.shape[1])
+        hidden, _, _ = torch.lstm(steps, (start, start), weights, False, 1, 0.0, self.training, False, False)
+        return hidden
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         # A checkpoint may be of more tasks than there are here: grow to as many before its tensors are copied.

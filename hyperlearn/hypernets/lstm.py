@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import EmbeddingHypernet, chunk_count, pair_embeddings, small_head_, write_chunks, xavier_
+from .base import EmbeddingHypernet, chunk_count, lstm_stepwise, pair_embeddings, small_head_, write_chunks, xavier_
 
 
 class LSTMHypernet(EmbeddingHypernet):
@@ -63,7 +63,11 @@ class LSTMHypernet(EmbeddingHypernet):
 
     def features(self, embeddings: Tensor) -> Tensor:
         """All hidden states for the task embeddings ``[T, task_dim]``: ``[T, n_chunks, hidden_size]``."""
-        hidden, _ = self.lstm(pair_embeddings(embeddings, self.chunk_embeddings).transpose(0, 1).contiguous())
+        pairs = pair_embeddings(embeddings, self.chunk_embeddings).transpose(0, 1).contiguous()
+        if self.stepwise:
+            hidden = lstm_stepwise(pairs, *self.lstm.parameters())
+        else:
+            hidden, _ = self.lstm(pairs)
         return hidden.transpose(0, 1)
 
     def write(self, embeddings: Tensor) -> Tensor:

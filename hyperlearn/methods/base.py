@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
@@ -28,8 +28,6 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 Natural = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 
-STRICT = ConfigDict(extra="forbid")
-
 
 def _none(value: object) -> object:
     """What the command line writes for None."""
@@ -47,11 +45,14 @@ Schedule = tuple[tuple[Fraction, Positive], ...]
 """From which fraction of a task's steps on the learning rate is multiplied by what."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def configuration(cls: type[Any]) -> Any:
-    """Make a subclass of a configuration one whose own fields are checked as all others are.
+_T = TypeVar("_T")
 
-    A decorator for methods that are not the library's. Without it only the inherited fields can be given.
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def configuration(cls: type[_T]) -> type[_T]:
+    """Make a class of hyperparameters one that is frozen and checks its own fields as well as the inherited ones.
+
+    A decorator for every subclass of `Config`. Without it only the inherited fields can be given.
 
     Example:
         >>> @configuration
@@ -60,7 +61,8 @@ def configuration(cls: type[Any]) -> Any:
         >>> Patient(patience=5, iterations=10).patience
         5
     """
-    return validated(frozen=True, kw_only=True, config=STRICT)(cls)
+    made = validated(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
+    return made  # type: ignore[return-value]  # the same class, which pydantic types as one without fields
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Setting:
         return only
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class Config:
     """Hyperparameters that every method has; each method's own follow in a subclass."""
 
@@ -190,6 +192,8 @@ class Learner(nn.Module, ABC):
     """Scenarios that one training serves; empty where the method trains differently in each."""
     fresh_optimizer: ClassVar[bool] = False
     """Whether each task starts with a new optimizer, or the optimizer's state is kept."""
+    replicable: ClassVar[bool] = False
+    """Whether several can be trained as one program: the loss uses parameters and the batch alone."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()

@@ -28,7 +28,6 @@ their lambda of up to 1e9 makes up for. Both are options (``fisher_labels``).
 from typing import ClassVar, Literal
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -36,14 +35,17 @@ from torch.optim import Optimizer
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..fisher import fisher_information
+from ..inference import evaluating
 from ..params import Params
 from ..quadratic import QuadraticPenalty
-from .base import STRICT, Config, Fraction, Learner, NonNegative, Setting
+from .base import Config, Fraction, Learner, NonNegative, Setting, configuration
 from .plain import Finetune
 
 
 class EWC(Finetune):
     """One network with a quadratic penalty around where it was after each task."""
+
+    replicable = False
 
     def __init__(self, config: "EWCConfig", setting: Setting) -> None:
         super().__init__(config, setting)
@@ -86,10 +88,8 @@ class EWC(Finetune):
     @torch.no_grad()
     def predicted(self, train: Examples, task: int) -> Tensor:
         """The index of the largest logit for each image [n]."""
-        was = self.training
-        self.eval()
-        parts = [self.classifier.logits(b.images, b.tasks, task + 1).argmax(1) for b in train.batches(1024)]
-        self.train(was)
+        with evaluating(self):
+            parts = [self.classifier.logits(b.images, b.tasks, task + 1).argmax(1) for b in train.batches(1024)]
         return torch.cat(parts)
 
     def remember(self, fisher: Params) -> None:
@@ -118,7 +118,7 @@ class OnlineEWC(EWC):
         self.penalty.replace(running, self.penalty.flat())
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class EWCConfig(Config):
     """Hold each parameter where earlier tasks had it, by its Fisher information, with one anchor a task."""
 
@@ -130,7 +130,7 @@ class EWCConfig(Config):
     """The labels by which the Fisher information is taken: those of the data, or the network's own predictions."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class OnlineEWCConfig(EWCConfig):
     """Hold each parameter where the last task left it, by a running Fisher information."""
 

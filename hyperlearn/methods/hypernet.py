@@ -20,7 +20,6 @@ from abc import abstractmethod
 from typing import Literal, Self
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -31,12 +30,12 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
-from .base import SCENARIOS, STRICT, Config, Count, Learner, NonNegative, Scenario, Setting, Sizes
+from .base import SCENARIOS, Config, Count, Learner, NonNegative, Scenario, Setting, Sizes, configuration
 
 Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HypernetConfig(Config):
     """Hyperparameters that all hypernetworks have."""
 
@@ -56,7 +55,7 @@ class HypernetConfig(Config):
         """What keeps the parameters of old tasks, if it is a penalty."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class ChunkedConfig(HypernetConfig):
     """Hyperparameters of a chunked hypernetwork."""
 
@@ -77,7 +76,7 @@ class ChunkedConfig(HypernetConfig):
         )
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMConfig(HypernetConfig):
     """Hyperparameters of an LSTM hypernetwork."""
 
@@ -95,7 +94,7 @@ class LSTMConfig(HypernetConfig):
         )
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class GrowingConfig(HypernetConfig):
     """Hyperparameters of a growing LSTM hypernetwork."""
 
@@ -121,7 +120,7 @@ class GrowingConfig(HypernetConfig):
         return None
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class PenaltyConfig(HypernetConfig):
     """Hyperparameters that both regularizers have."""
 
@@ -131,7 +130,7 @@ class PenaltyConfig(HypernetConfig):
     """Take the penalty one simulated step ahead, as equations 2 and 3 have it."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class OutputPenaltyConfig(PenaltyConfig):
     """Hyperparameters of the output regularizer."""
 
@@ -143,7 +142,7 @@ class OutputPenaltyConfig(PenaltyConfig):
         return OutputRegularizer(hypernet, self.beta, self.regularizer_form)
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class ImportancePenaltyConfig(PenaltyConfig):
     """Hyperparameters of the importance-weighted regularizer."""
 
@@ -252,6 +251,7 @@ class HypernetLearner(GeneratingLearner):
     """
 
     serves = SCENARIOS
+    replicable = True
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         target = setting.make_target(setting.classes)
@@ -290,35 +290,35 @@ class HypernetLearner(GeneratingLearner):
         return Sizes(self.hypernet.layout.numel, count(self.hypernet), self.stored_per_task())
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HNETConfig(ChunkedConfig, OutputPenaltyConfig):
     """Chunked hypernetwork with output regularizer (von Oswald et al. 2020)."""
 
     learner_class = HypernetLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HNETIWRConfig(ChunkedConfig, ImportancePenaltyConfig):
     """Chunked hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetConfig(LSTMConfig, OutputPenaltyConfig):
     """LSTM hypernetwork with output regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetIWRConfig(LSTMConfig, ImportancePenaltyConfig):
     """LSTM hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetGrowConfig(GrowingConfig):
     """LSTM hypernetwork that grows with each task, without regularizer (Chandra et al. 2022)."""
 

@@ -30,7 +30,6 @@ with one code drawn for each training image; Chandra et al. do not say what it i
 from collections.abc import Sequence
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, as_float
@@ -39,7 +38,7 @@ from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
 from ..params import Params, count
-from .base import SCENARIOS, STRICT, Fraction, Natural, Positive, Scenario, Setting, Sizes
+from .base import SCENARIOS, Fraction, Natural, Positive, Scenario, Setting, Sizes, configuration
 from .hypernet import (
     ChunkedConfig,
     GeneratingLearner,
@@ -170,7 +169,7 @@ class HypernetReplayLearner(GeneratingLearner):
         self.decoders = state["decoders"]  # type: ignore[assignment]
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HypernetReplayConfig(HypernetConfig, ReplayConfig):
     """Hyperparameters of replay with a hypernetwork."""
 
@@ -182,35 +181,35 @@ class HypernetReplayConfig(HypernetConfig, ReplayConfig):
     """T of the distillation, by which logits are divided before the softmax."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HNETReplayConfig(HypernetReplayConfig, ChunkedConfig, OutputPenaltyConfig):
     """Replay from decoders that a chunked hypernetwork writes (von Oswald et al. 2020)."""
 
     learner_class = HypernetReplayLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class HNETIWRReplayConfig(HypernetReplayConfig, ChunkedConfig, ImportancePenaltyConfig):
     """The same with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetReplayLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetReplayConfig(HypernetReplayConfig, LSTMConfig, OutputPenaltyConfig):
     """Replay from decoders that an LSTM hypernetwork writes (Chandra et al. 2022)."""
 
     learner_class = HypernetReplayLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetIWRReplayConfig(HypernetReplayConfig, LSTMConfig, ImportancePenaltyConfig):
     """The same with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetReplayLearner
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LSTMNetGrowReplayConfig(HypernetReplayConfig, GrowingConfig):
     """Replay from decoders that a growing LSTM hypernetwork writes (Chandra et al. 2022)."""
 

@@ -21,13 +21,12 @@ from copy import deepcopy
 from typing import Self
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..data import Batch, Examples
 from ..params import count
-from .base import STRICT, Classifier, Config, Positive, Scenario, Setting
+from .base import Classifier, Config, Positive, Scenario, Setting, configuration
 from .plain import Finetune
 
 
@@ -81,6 +80,8 @@ class TaughtClassifier(Classifier):
 class LwF(Finetune):
     """One network, held on the present task's images to what it said before the task."""
 
+    replicable = False
+
     classifier_class = TaughtClassifier
     classifier: TaughtClassifier
 
@@ -108,7 +109,7 @@ class LwF(Finetune):
         self.classifier.remember()
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class LwFConfig(Config):
     """Hold the network to what it said of the present task's images before it learnt them."""
 

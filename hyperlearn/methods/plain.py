@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, concatenate
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import count
-from .base import SCENARIOS, STRICT, Classifier, Config, Learner, Scenario, Setting, Sizes
+from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, configuration
 
 
 class Finetune(Learner):
     """One network, trained on each task in turn; the optimizer's state is kept (van de Ven & Tolias 2019, "None")."""
 
+    replicable = True
     classifier_class: ClassVar[type[Classifier]] = Classifier
 
     def __init__(self, config: Config, setting: Setting) -> None:
@@ -44,6 +44,7 @@ class Scratch(Learner):
 
     serves = SCENARIOS
     fresh_optimizer = True
+    replicable = True
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
@@ -68,21 +69,21 @@ class Scratch(Learner):
         return Sizes(each, each * len(self.nets), stored_per_task=each)
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class FinetuneConfig(Config):
     """Train one network on one task after the other: the lower bound."""
 
     learner_class = Finetune
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class JointConfig(Config):
     """Train one network on all tasks so far at once, which needs all old data: the upper bound."""
 
     learner_class = Joint
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class ScratchConfig(Config):
     """Train a new network for each task and keep them all."""
 

@@ -25,7 +25,6 @@ from copy import deepcopy
 from typing import Self, cast
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -34,7 +33,7 @@ from ..errors import InputError
 from ..inference import Prediction
 from ..nets import VAE
 from ..params import count
-from .base import SCENARIOS, STRICT, Config, Count, Learner, Positive, Scenario, Setting, Sizes
+from .base import SCENARIOS, Config, Count, Learner, Positive, Scenario, Setting, Sizes, configuration
 from .lwf import TaughtClassifier, distillation
 
 
@@ -159,7 +158,7 @@ class DGR(Learner):
         return Sizes(size, size, stored_per_task=0)
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class ReplayConfig(Config):
     """Hyperparameters of a generator of images."""
 
@@ -171,14 +170,14 @@ class ReplayConfig(Config):
     """Size of a code."""
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class DGRConfig(ReplayConfig):
     """Replay what a generator remembers, with the old classifier's labels (Shin et al. 2017)."""
 
     learner_class = DGR
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class DGRDistillConfig(ReplayConfig):
     """Replay what a generator remembers, with the old classifier's softened predictions."""
 

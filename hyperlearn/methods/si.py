@@ -19,18 +19,19 @@ alone, as in the paper; theirs has the penalty's gradient in it.
 """
 
 import torch
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
 from ..quadratic import QuadraticPenalty
-from .base import STRICT, Config, NonNegative, Positive, Setting
+from .base import Config, NonNegative, Positive, Setting, configuration
 from .plain import Finetune
 
 
 class SI(Finetune):
     """One network with a quadratic penalty around where the last task left it, weighted by the path integral."""
+
+    replicable = False
 
     path: Tensor  # [N], omega of the present task
 
@@ -67,7 +68,7 @@ class SI(Finetune):
         super().end_task(task, train)
 
 
-@validated(frozen=True, kw_only=True, config=STRICT)
+@configuration
 class SIConfig(Config):
     """Hold each parameter where the last task left it, by its share in the fall of earlier losses."""
 

@@ -15,18 +15,33 @@ SITE = BUILD / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 WIDTHS = [1280, 390]  # a laptop, a phone
 
+THEMES = ["light", "dark"]
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"  # `make test` has npm fetch it
+
 INDEX = SITE / "index.html"  # leads on to the first page
 PAGES = sorted(page for page in SITE.rglob("*.html") if page != INDEX and not page.is_relative_to(SITE / "_static"))
-every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(SITE).as_posix())
+
+
+def name_of(path):
+    return path.relative_to(SITE).as_posix()
+
+
+# A page is opened once for all its tests, so all of them go to one of the processes of `pytest -n`.
+EACH = [pytest.param(path, id=name_of(path), marks=pytest.mark.xdist_group(name_of(path))) for path in PAGES]
+every_page = pytest.mark.parametrize("path", EACH)
+every_opened_page = pytest.mark.parametrize("opened", EACH, indirect=True, scope="module")
+
+
+def skip_or_fail(missing):
+    pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")
 def browser():
-    missing = "no built site: run `make site`" if not PAGES else "no Chromium" if not CHROMIUM else None
-    if missing and os.environ.get("CI"):
-        pytest.fail(missing)
-    elif missing:
-        pytest.skip(missing)
+    if not PAGES:
+        skip_or_fail("no built site: run `make site`")
+    if not CHROMIUM:
+        skip_or_fail("no Chromium")
     switches = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
@@ -37,9 +52,12 @@ def browser():
 class Visit:
     """An opened page, and all that went wrong or asked for the network while it was open."""
 
-    def __init__(self, browser, path, width=1280):
+    def __init__(self, browser, path):
+        self.path = path
         self.errors = []
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page = browser.new_page(
+            viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light", reduced_motion="reduce"
+        )
         self.page.set_default_timeout(120_000)  # a busy CI machine takes its time
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -52,18 +70,23 @@ class Visit:
         local = urlsplit(route.request.url).scheme in {"file", "data", "blob"}
         route.continue_() if local else route.abort()
 
+    def resize(self, width):
+        self.page.set_viewport_size({"width": width, "height": 900})
+        # What follows a change of the width, book.js's observer among it, has run two frames later.
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-@pytest.fixture
-def visit(browser):
-    visits = []
+    def use(self, theme):
+        """Light or dark, as the reader's system would have it."""
+        self.page.emulate_media(color_scheme=theme)
+        self.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
 
-    def open_page(path, **options):
-        visits.append(Visit(browser, path, **options))
-        return visits[-1]
 
-    yield open_page
-    for each in visits:
-        each.page.close()
+@pytest.fixture(scope="module")
+def opened(browser, request):
+    visit = Visit(browser, request.param)
+    yield visit
+    visit.page.close()
+    assert visit.errors == []
 
 
 def test_the_index_opens_the_book(browser):
@@ -73,9 +96,8 @@ def test_the_index_opens_the_book(browser):
     page.close()
 
 
-@every_page
-def test_page_loads_whole_and_without_the_network(visit, path):
-    opened = visit(path)
+@every_opened_page
+def test_page_loads_whole_and_without_the_network(opened):
     broken = opened.page.evaluate(
         """() => Promise.all([...document.images].map(async image => {
             image.loading = "eager";
@@ -86,11 +108,27 @@ def test_page_loads_whole_and_without_the_network(visit, path):
     assert broken == []
     assert opened.errors == []
     assert opened.page.locator("img:not([alt]), img[alt='']").all() == []
+    if opened.path.parent != SITE:  # the theme's own pages, search and index, have no text to describe them by
+        for name in ["property='og:description'", "name='description'"]:
+            description = opened.page.locator(f"meta[{name}]").get_attribute("content")
+            assert description
+            assert "Open in Colab" not in description
 
 
-@every_page
-def test_mathematics_is_typeset(visit, path):
-    page = visit(path).page
+@every_opened_page
+def test_no_field_of_the_reference_is_listed_twice(opened):
+    twice = opened.page.evaluate(
+        """() => [...document.querySelectorAll("dl.py > dd")].map(entry => ({
+            of: entry.previousElementSibling.id,
+            names: [...entry.querySelectorAll(":scope > dl.field-list > dt")].map(field => field.textContent)
+        })).filter(entry => new Set(entry.names).size < entry.names.length).map(entry => entry.of)"""
+    )
+    assert twice == []
+
+
+@every_opened_page
+def test_mathematics_is_typeset(opened):
+    page = opened.page
     assert page.locator("mjx-merror").count() == 0
     assert page.locator(".math:not(:has(mjx-container))").all_inner_texts() == []
     prose = page.evaluate(
@@ -103,18 +141,19 @@ def test_mathematics_is_typeset(visit, path):
     assert not [mark for mark in (r"\(", r"\[", "$$", r"\begin{") if mark in prose]
 
 
-@every_page
-@pytest.mark.parametrize("width", WIDTHS)
-def test_page_fits_the_screen(visit, path, width):
-    page = visit(path, width=width).page
-    name = "-".join(path.relative_to(SITE).with_suffix("").parts)
-    page.screenshot(path=BUILD / "screenshots" / f"{name}-{width}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+@every_opened_page
+def test_page_fits_the_screen(opened):
+    for width in WIDTHS:
+        opened.resize(width)
+        name = "-".join(opened.path.relative_to(SITE).with_suffix("").parts)
+        opened.page.screenshot(path=BUILD / "screenshots" / f"{name}-{width}.png", full_page=True)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.resize(WIDTHS[0])
 
 
-@every_page
-def test_moving_a_slider_changes_the_picture(visit, path):
-    for figure in visit(path).page.locator("[data-hyperlearn-slider]").all():
+@every_opened_page
+def test_moving_a_slider_changes_the_picture(opened):
+    for figure in opened.page.locator("[data-hyperlearn-slider]").all():
         frames = figure.locator("[data-frame]:visible")
         slider = figure.locator("input[type=range]").first
         assert slider.get_attribute("aria-label")
@@ -134,6 +173,30 @@ def test_moving_a_slider_changes_the_picture(visit, path):
         assert shown()[0] == figure.locator("[data-frame]").last.get_attribute("data-frame")
         slider.press("Home")
         assert shown() == first
+
+
+@every_opened_page
+def test_page_keeps_the_accessibility_rules(opened):
+    """All that axe can check of WCAG 2 at the levels A and AA; with the theme only the colours change."""
+    if not AXE.is_file():
+        skip_or_fail("no axe-core: `npm ci --prefix tests/pages` fetches it")
+    opened.page.evaluate(AXE.read_text(encoding="utf-8"))
+    opened.page.evaluate("document.querySelectorAll('details').forEach(solution => solution.open = true)")
+    levels = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    colors = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+    found = []
+    for width in WIDTHS:
+        opened.resize(width)
+        for theme, rules in zip(THEMES, [levels, colors], strict=True):
+            opened.use(theme)
+            violations = opened.page.evaluate(
+                """rules => axe.run({runOnly: rules, resultTypes: ["violations"], preload: false}).then(result =>
+                    result.violations.flatMap(rule => rule.nodes.map(node =>
+                        `${rule.id}: ${node.target} ${node.html.slice(0, 200)} ${node.failureSummary}`)))""",
+                rules,
+            )
+            found += [f"{width} px, {theme}: {violation}" for violation in violations]
+    assert not found, "\n".join(found)
 
 
 class Targets(HTMLParser):

@@ -1,0 +1,106 @@
+"""What the site gets while it is built: the table of the run times, and each page's description.
+
+Sphinx loads this file as an extension, by `_config.yml`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+
+BOOK = Path(__file__).resolve().parent
+TIMES = BOOK.parent / "results" / "book"
+PROFILES = ("quick", "full")
+TABLE, MACHINES = "<!-- run times -->", "<!-- machines -->"
+
+
+def duration(seconds: float) -> str:
+    """As many digits as a measured time is good for.
+
+    >>> [duration(seconds) for seconds in (7.7, 31.4, 59.8, 93, 1450.7, 7300)]
+    ['8 s', '31 s', '1 min', '1 min 33 s', '24 min', '2 h 2 min']
+    """
+    seconds = round(seconds)
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 600:
+        return f"{seconds // 60} min" + (f" {seconds % 60} s" if seconds % 60 else "")
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def records(chapter: Path) -> dict[str, dict[str, Any]]:
+    """By profile, and only those of the code that the chapter has now."""
+    cells = [cell for cell in json.loads(chapter.read_text())["cells"] if cell["cell_type"] == "code"]
+    sha256 = hashlib.sha256(json.dumps(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()
+    paths = {profile: TIMES / profile / f"{chapter.stem}.json" for profile in PROFILES}
+    found = {profile: json.loads(path.read_text()) for profile, path in paths.items() if path.is_file()}
+    return {profile: record for profile, record in found.items() if record["code_sha256"] == sha256}
+
+
+def title(chapter: Path) -> str:
+    source = "".join(json.loads(chapter.read_text())["cells"][0]["source"])
+    found = re.search(r"^# (.+)$", source, re.M)
+    assert found, f"{chapter.name} does not begin with its title"
+    return found[1]
+
+
+def table(chapters: list[Path]) -> str:
+    lines = ["| | chapter | quick, clock | quick, processor | full, clock | full, processor |", "|" + " --- |" * 6]
+    for chapter in chapters:
+        found = records(chapter)
+        times = [
+            duration(found[profile][seconds]) if profile in found else "–"
+            for profile in PROFILES
+            for seconds in ("seconds", "processor_seconds")
+        ]
+        row = [str(int(chapter.stem[:2])), f"[{title(chapter)}]({chapter.name})", *times]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def machines(chapters: list[Path]) -> str:
+    """Where the runs ran, one line for each kind of machine and set of versions."""
+    found = {
+        (profile, *(record["environment"][key] for key in ("processor", "threads", "gpu", "python", "torch")))
+        for chapter in chapters
+        for profile, record in records(chapter).items()
+    }
+    return "\n".join(
+        f"- *{profile}*: {processor}, threads: {threads}, GPU: {gpu}; Python {python}, PyTorch {torch}"
+        for profile, processor, threads, gpu, python, torch in sorted(found, reverse=True)
+    )
+
+
+def page(text: str) -> str:
+    chapters = sorted(BOOK.glob("*.ipynb"))
+    return text.replace(TABLE, table(chapters)).replace(MACHINES, machines(chapters))
+
+
+def write(app: Any, name: str, source: list[str]) -> None:
+    if name == "book/run_times":
+        source[0] = page(source[0])
+
+
+def describe(app: Any, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """A page is described, where a link to it is posted, by its first paragraph, and not by the link to Colab."""
+    for paragraph in doctree.findall(nodes.paragraph) if doctree else []:
+        text = paragraph.astext()
+        if text != "Open in Colab":
+            text = html.escape(textwrap.shorten(text, 240, placeholder=" …"))
+            context["meta"] = {**(context["meta"] or {}), "og:description": text}
+            context["metatags"] += f'<meta name="description" content="{text}" />\n'
+            return
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.connect("source-read", write)
+    app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph, which takes the first words
+    return {"parallel_read_safe": True}

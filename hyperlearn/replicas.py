@@ -1,0 +1,232 @@
+r"""Several seeds at once: replicas of a run whose steps are one batched program.
+
+A small network leaves a GPU idle, and a step's time goes into starting its kernels. R replicas of a method that differ
+in their seed alone, in their first weights and in the order of images, have the same step; `torch.func.vmap` makes it
+one step on tensors with one more dimension, and takes about as many kernels as a single run. Adam works on each value
+by itself, and so one Adam serves all.
+
+What is done once a task stays as it is: each replica has its own `Run`, which measures, ends tasks and keeps its
+checkpoint as if it were alone. So a run that was begun alone can go on beside others, and the other way round.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.optim import Adam
+
+from .benchmarks import Benchmark
+from .data import Batch
+from .errors import InputError
+from .hypernets import EmbeddingHypernet, Hypernetwork
+from .methods import Config, Learner, Scenario
+from .methods.hypernet import GeneratingLearner, HypernetLearner
+from .params import Params
+from .processor import flush_denormals
+from .regularizers import OutputRegularizer, lookahead
+from .results import Result
+from .training import Progress, Run, clock
+
+
+def train_replicas(
+    method: str,
+    config: Config,
+    benchmark: Benchmark,
+    seeds: Sequence[int],
+    *,
+    scenarios: Sequence[Scenario] | None = None,
+    device: str = "auto",
+    target: nn.Module | Callable[[int], nn.Module] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[Scenario, Result]]:
+    """What `train` returns for each of ``seeds``, trained together.
+
+    Each replica ends where its single run does, but for the order in which floating-point numbers are added. The time
+    of training that a result states is that of all replicas divided by their number, which is in its environment.
+
+    Args:
+        method: the method's name, for the record.
+        config: its hyperparameters.
+        benchmark: the tasks.
+        seeds: one for each replica.
+        scenarios: as in `train`.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        target: as in `train`.
+        checkpoint: a folder. At the end of each task every replica leaves the checkpoint of its single run there, and
+            they go on from the first task that one of them has not learnt.
+        progress: called as the runs go on.
+
+    Raises:
+        InputError: as `train`; two seeds are the same; or the method, its target or its augmentation needs what one
+            program cannot do for several: random numbers, or state that is not a parameter.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"replicas need one seed each, all different, got {list(seeds)}")
+    runs = [Run(method, config, benchmark, scenarios, seed, device, target, progress) for seed in seeds]
+    _check(method, runs[0].learner)
+    files = []
+    for run in runs:
+        with run.random.current():
+            files.append(run.start(checkpoint))
+    if len({(run.task, run.step) for run in runs}) > 1 or runs[0].step:
+        places = ", ".join(f"seed {run.seed}: task {run.task}, step {run.step}" for run in runs)
+        raise InputError(
+            f"replicas go on together, from a task's beginning, and these checkpoints are of different places: "
+            f"{places}; run the seeds one by one, or remove the checkpoints"
+        )
+    while runs[0].task < len(runs[0].benchmark):
+        with flush_denormals():
+            _learn_task(runs)
+        for run, file in zip(runs, files, strict=True):
+            with run.random.current():
+                run.finish_task(file)
+    return [{scenario: _result(run, scenario, len(runs)) for scenario in run.scenarios} for run in runs]
+
+
+def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
+    """The result of a finished run, which says how many were trained beside it: its time is a share of theirs."""
+    result = run.result(scenario)
+    return replace(result, environment=result.environment | {"replicas": replicas})
+
+
+def _check(method: str, learner: Learner) -> None:
+    """Raise `InputError` unless replicas of ``learner`` can be trained together."""
+    reason = ""
+    if not learner.replicable:
+        reason = "its step needs more than parameters and a batch"
+    elif isinstance(learner, GeneratingLearner) and not isinstance(learner.regularizer, OutputRegularizer | None):
+        reason = "its regularizer draws random numbers"
+    elif learner.config.augmentation:
+        reason = "augmentation draws random numbers"
+    elif any(True for _ in learner.buffers()):
+        reason = "its target has buffers, as batch norm has"
+    if reason:
+        raise InputError(f"{method} cannot train several seeds at once: {reason}; run them one by one")
+
+
+def _learn_task(runs: list[Run]) -> None:
+    """Train all replicas on the present task."""
+    first, orders = runs[0], []
+    for run in runs:
+        with run.random.current():
+            data, order = run.begin_task()
+            orders.append(order)
+    program = _Program([run.learner for run in runs])
+    optimizer = _stacked_adam(program, runs)
+    started, indices, steps = time.perf_counter(), torch.stack(orders, dim=1), len(orders[0])  # [steps, R, B]
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = first.config.rate(step / steps)
+        optimizer.zero_grad(set_to_none=True)
+        program.backward(data[indices[step]], optimizer)
+        optimizer.step()
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            first.progress(first.task, step + 1)
+    _unstack(program, optimizer, runs)
+    seconds = (clock(first.device) - started) / len(runs)
+    for run in runs:
+        run.train_seconds[-1] += seconds
+
+
+class _Loss(nn.Module):
+    """A learner's loss and penalty as a module's forward, for `functional_call`."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch: Batch | None, targets: Tensor | None) -> Tensor:
+        learner = self.learner
+        if targets is not None:
+            return self.distance(targets)
+        assert batch is not None
+        return learner.task_loss(batch) if isinstance(learner, GeneratingLearner) else learner.loss(batch)
+
+    def distance(self, targets: Tensor) -> Tensor:
+        """The output regularizer in its direct form, from ``targets`` [T, N]: vmap cannot follow the Gram form's."""
+        hypernet, regularizer = self.learner.hypernet, self.learner.regularizer
+        assert isinstance(hypernet, EmbeddingHypernet)
+        assert isinstance(regularizer, OutputRegularizer)
+        written = hypernet.write(hypernet.task_embeddings.detach()[regularizer.tasks])
+        return regularizer.beta / len(targets) * (written - targets).square().sum()
+
+
+class _Program:
+    """One step of several learners."""
+
+    def __init__(self, learners: list[Learner]) -> None:
+        trained = {id(p) for p in learners[0].trainable()}
+        self.module = _Loss(deepcopy(learners[0]))
+        for part in self.module.modules():
+            if isinstance(part, Hypernetwork):
+                part.stepwise = True
+        named = [dict(_Loss(learner).named_parameters()) for learner in learners]
+        stacked = {name: torch.stack([each[name].detach() for each in named]) for name in named[0]}
+        self.params: Params = {n: p.requires_grad_() for n, p in stacked.items() if id(named[0][n]) in trained}
+        self.frozen: Params = {n: p for n, p in stacked.items() if n not in self.params}
+        self.replicas = [[each[name] for name in self.params] for each in named]
+        self.targets, self.looks_ahead = self._targets(learners), getattr(learners[0], "looks_ahead", False)
+
+    @staticmethod
+    def _targets(learners: list[Learner]) -> Tensor | None:
+        """What the regularizers hold on to: [R, T, N]; None where there is nothing yet."""
+        kept = []
+        for learner in learners:
+            regularizer = learner.regularizer if isinstance(learner, HypernetLearner) else None
+            if not isinstance(regularizer, OutputRegularizer) or not regularizer.tasks or not regularizer.beta:
+                return None
+            kept.append(torch.stack([regularizer.memory.target(i) for i in range(len(regularizer.tasks))]))
+        return torch.stack(kept)
+
+    def backward(self, batch: Batch, optimizer: Adam) -> None:
+        """Add the gradients of one step; ``batch`` has a dimension for replicas before that for images."""
+
+        def loss(params: Params, frozen: Params, batch: Batch) -> Tensor:
+            return functional_call(self.module, params | frozen, (batch, None))
+
+        def penalty(params: Params, frozen: Params, targets: Tensor) -> Tensor:
+            return functional_call(self.module, params | frozen, (None, targets))
+
+        # A sum over replicas, none of whose parameters is another's: the gradient of each is that of its own loss.
+        vmap(loss)(self.params, self.frozen, batch).sum().backward()
+        if self.targets is None:
+            return
+        if self.looks_ahead:
+            with lookahead(optimizer):
+                vmap(penalty)(self.params, self.frozen, self.targets).sum().backward()
+        else:
+            vmap(penalty)(self.params, self.frozen, self.targets).sum().backward()
+
+
+def _stacked_adam(program: _Program, runs: list[Run]) -> Adam:
+    """One Adam for all replicas, which goes on with the state of theirs, where they have one."""
+    optimizer = Adam(program.params.values(), lr=runs[0].config.learning_rate, betas=(0.9, 0.999), fused=True)
+    states_of = [run.optimizer.state for run in runs if run.optimizer is not None]
+    for number, stacked in enumerate(program.params.values()):
+        states = [of[each[number]] for of, each in zip(states_of, program.replicas, strict=True) if each[number] in of]
+        if states:
+            optimizer.state[stacked] = {
+                name: value.clone() if name == "step" else torch.stack([state[name] for state in states])
+                for name, value in states[0].items()
+            }
+    return optimizer
+
+
+@torch.no_grad()
+def _unstack(program: _Program, optimizer: Adam, runs: list[Run]) -> None:
+    """Give each replica its weights and its optimizer's state."""
+    for replica, run in enumerate(runs):
+        assert run.optimizer is not None
+        for own, stacked in zip(program.replicas[replica], program.params.values(), strict=True):
+            own.copy_(stacked[replica])
+            if stacked in optimizer.state:
+                run.optimizer.state[own] = {
+                    name: value.clone() if name == "step" else value[replica].clone()
+                    for name, value in optimizer.state[stacked].items()
+                }

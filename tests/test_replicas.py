@@ -1,0 +1,142 @@
+"""Several seeds as one program: each replica against its single run."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hyperlearn as hl
+from hyperlearn import replicas, training
+from hyperlearn.benchmarks import Benchmark
+from hyperlearn.recipes import configure
+from hyperlearn.replicas import train_replicas
+from hyperlearn.training import Run, train
+
+DIGITS = hl.benchmarks.split_digits()
+SEEDS = (3, 0, 1)
+SMALL: dict[str, dict[str, Any]] = {
+    "finetune": {},
+    "joint": {},
+    "scratch": {},
+    "hnet": {"chunk_size": 200},
+    "lstm-net": {"chunk_size": 200, "hidden_size": 6},
+    "lstm-net-grow": {"chunk_size": 200, "hidden_size": 6},
+}
+
+
+def config(method: str, **changed: Any) -> hl.methods.Config:
+    return configure(
+        method, "split-digits", **{"target": "mlp-10", "iterations": 6, **SMALL.get(method, {}), **changed}
+    )
+
+
+def weights(runs: list[Run]) -> list[dict[str, torch.Tensor]]:
+    return [{n: t for n, t in run.learner.state_dict().items() if isinstance(t, torch.Tensor)} for run in runs]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Every run that is made, in order, in double precision: what is left is an error of the program, not rounding."""
+    found = []
+
+    class Double(Run):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.learner.double()
+            found.append(self)
+
+    monkeypatch.setattr(training, "Run", Double)
+    monkeypatch.setattr(replicas, "Run", Double)
+    return found
+
+
+def doubled(benchmark: Benchmark) -> Benchmark:
+    def double(examples: hl.data.Examples) -> hl.data.Examples:
+        return hl.data.Examples(hl.data.as_float(examples.images).double(), examples.labels, examples.tasks)
+
+    parts = ("train", "validation", "test")
+    tasks = [replace(task, **{part: double(getattr(task, part)) for part in parts}) for task in benchmark.tasks]
+    return Benchmark(benchmark.name, tuple(tasks))
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
+    """All weights after three tasks of six steps, to nine digits, and so every accuracy."""
+    three = Benchmark(DIGITS.name, doubled(DIGITS).tasks[:3])
+    together = train_replicas(method, config(method), three, SEEDS, device="cpu")
+    alone = [train(method, config(method), three, seed=seed, device="cpu") for seed in SEEDS]
+    for got, expected in zip(weights(made[:3]), weights(made[3:]), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+    assert not torch.equal(*[list(w.values())[-1] for w in weights(made[:2])])  # the seeds differ
+    for many, one in zip(together, alone, strict=True):
+        assert many.keys() == one.keys()
+        for scenario in many:
+            assert many[scenario].accuracy_matrix == one[scenario].accuracy_matrix
+            assert many[scenario].seed == one[scenario].seed
+            assert all(many[scenario].seconds.train)
+            assert many[scenario].environment["replicas"] == len(SEEDS)
+
+
+def test_they_go_on_from_the_checkpoints_of_single_runs(tmp_path: Path, made: list[Run]) -> None:
+    """Finetune keeps its optimizer's state from task to task: two tasks alone, then the third together."""
+    tasks = doubled(DIGITS).tasks
+    whole = Benchmark(DIGITS.name, tasks[:3])
+    alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
+
+    def stop_after_two(run: Run, file: Path | None) -> None:
+        Run.finish_task(run, file)
+        if run.task == 2:
+            raise KeyboardInterrupt
+
+    for seed in SEEDS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training.Run, "finish_task", stop_after_two)
+            with pytest.raises(KeyboardInterrupt):
+                train("finetune", config("finetune"), whole, seed=seed, device="cpu", checkpoint=tmp_path)
+    together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
+    assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
+    for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+    # And they leave the checkpoints that single runs go on from.
+    again = train("finetune", config("finetune"), whole, seed=SEEDS[0], device="cpu", checkpoint=tmp_path)
+    assert again["cl1"].accuracy_matrix == alone[0]["cl1"].accuracy_matrix
+
+
+def test_checkpoints_of_different_places_are_refused(tmp_path: Path) -> None:
+    train("finetune", config("finetune"), DIGITS, seed=0, device="cpu", checkpoint=tmp_path)
+    with pytest.raises(hl.InputError, match=r"different places: seed 0: task 5, step 0, seed 1: task 0, step 0"):
+        train_replicas("finetune", config("finetune"), DIGITS, (0, 1), device="cpu", checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "reason"),
+    [
+        ("ewc", {}, "its step needs more than parameters and a batch"),
+        ("si", {}, "its step needs more than parameters and a batch"),
+        ("lwf", {}, "its step needs more than parameters and a batch"),
+        ("dgr", {}, "its step needs more than parameters and a batch"),
+        ("hnet-r", {}, "its step needs more than parameters and a batch"),
+        ("hnet-iwr", {}, "its regularizer draws random numbers"),
+        ("hnet", {"augmentation": "flip-crop"}, "augmentation draws random numbers"),
+    ],
+)
+def test_methods_that_cannot_say_why(method: str, changed: dict[str, Any], reason: str) -> None:
+    chosen = configure(method, "split-digits", iterations=1, **changed)
+    with pytest.raises(hl.InputError, match=f"{method} cannot train several seeds at once: {reason}"):
+        train_replicas(method, chosen, DIGITS, (0, 1), device="cpu")
+
+
+def test_a_target_with_buffers_is_refused() -> None:
+    def target(outputs: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, outputs))
+
+    with pytest.raises(hl.InputError, match="its target has buffers"):
+        train_replicas("hnet", config("hnet"), DIGITS, (0, 1), device="cpu", target=target)
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_seeds_must_differ(seeds: tuple[int, ...]) -> None:
+    with pytest.raises(hl.InputError, match="one seed each, all different"):
+        train_replicas("hnet", config("hnet"), DIGITS, seeds, device="cpu")
