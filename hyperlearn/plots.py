@@ -160,11 +160,11 @@ def cost_over_tasks(runs: Mapping[str, Sequence[Result]]) -> Figure:
         time.plot(range(2, len(seconds) + 1), seconds[1:], **style)
         kept = np.array(kept_values(results[0])) / results[0].parameters.target
         memory.plot(range(1, len(kept) + 1), kept, **style)
-        memory.set_xticks(range(1, len(kept) + 1))
-        time.set_xticks(range(1, len(kept) + 1))
-    time.set(xlabel="task being learnt", ylabel="time to learn it,\nrelative to task 2")
-    memory.set(xlabel="tasks learnt", ylabel="values kept,\nin target networks")
-    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+        for ax in (time, memory):
+            ax.set(xticks=range(1, len(kept) + 1), xlim=(0.8, len(kept) + 0.2))
+    time.set(xlabel="task being learnt", ylabel="time to learn it,\nrelative to task 2", ylim=(0, None))
+    memory.set(xlabel="tasks learnt", ylabel="values kept,\nin target networks", ylim=(0, None))
+    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
