@@ -98,7 +98,7 @@ def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
 def _check(method: str, learner: Learner) -> None:
     """Raise `InputError` unless replicas of ``learner`` can be trained together."""
     reason = ""
-    if not learner.replicable:
+    if not vars(type(learner)).get("replicable"):  # a subclass may do more, and has to say so itself
         reason = "its step needs more than parameters and a batch"
     elif isinstance(learner, GeneratingLearner) and not isinstance(learner.regularizer, OutputRegularizer | None):
         reason = "its regularizer draws random numbers"

@@ -128,6 +128,18 @@ def test_methods_that_cannot_say_why(method: str, changed: dict[str, Any], reaso
         train_replicas(method, chosen, DIGITS, (0, 1), device="cpu")
 
 
+def test_a_subclass_says_for_itself_that_it_can() -> None:
+    class Own(hl.methods.plain.Finetune):
+        """A method of the reader's own, whose loss may use anything."""
+
+    @hl.methods.configuration
+    class OwnConfig(hl.methods.Config):
+        learner_class = Own
+
+    with pytest.raises(hl.InputError, match="own cannot train several seeds at once: its step needs more"):
+        train_replicas("own", OwnConfig(target="mlp-10", iterations=1), DIGITS, (0, 1), device="cpu")
+
+
 def test_a_target_with_buffers_is_refused() -> None:
     def target(outputs: int) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, outputs))

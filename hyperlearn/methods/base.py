@@ -193,7 +193,7 @@ class Learner(nn.Module, ABC):
     fresh_optimizer: ClassVar[bool] = False
     """Whether each task starts with a new optimizer, or the optimizer's state is kept."""
     replicable: ClassVar[bool] = False
-    """Whether several can be trained as one program: the loss uses parameters and the batch alone."""
+    """Whether several can be trained as one program: the loss uses parameters and the batch alone. Not inherited."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()

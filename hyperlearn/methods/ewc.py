@@ -45,8 +45,6 @@ from .plain import Finetune
 class EWC(Finetune):
     """One network with a quadratic penalty around where it was after each task."""
 
-    replicable = False
-
     def __init__(self, config: "EWCConfig", setting: Setting) -> None:
         super().__init__(config, setting)
         self.config: EWCConfig = config

@@ -80,8 +80,6 @@ class TaughtClassifier(Classifier):
 class LwF(Finetune):
     """One network, held on the present task's images to what it said before the task."""
 
-    replicable = False
-
     classifier_class = TaughtClassifier
     classifier: TaughtClassifier
 

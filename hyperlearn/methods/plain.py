@@ -35,6 +35,8 @@ class Finetune(Learner):
 class Joint(Finetune):
     """One network, trained for each task on the images of all tasks so far ("Offline" in van de Ven & Tolias 2019)."""
 
+    replicable = True
+
     def training_data(self, seen: Sequence[Examples]) -> Examples:
         return concatenate(list(seen))
 

@@ -31,8 +31,6 @@ from .plain import Finetune
 class SI(Finetune):
     """One network with a quadratic penalty around where the last task left it, weighted by the path integral."""
 
-    replicable = False
-
     path: Tensor  # [N], omega of the present task
 
     def __init__(self, config: "SIConfig", setting: Setting) -> None:
