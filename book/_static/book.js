@@ -15,9 +15,16 @@ document.addEventListener("DOMContentLoaded", () => {
   document
     .querySelectorAll("summary[aria-label], .search-button-field[aria-label]")
     .forEach((named) => named.removeAttribute("aria-label"));
-  document.querySelectorAll(".theme-switch").forEach((icon) => {
-    icon.removeAttribute("title");
-    icon.querySelectorAll("title").forEach((title) => title.remove());
+  // The button has a name; its icons, which Font Awesome draws some time later and titles, are decoration.
+  document.querySelectorAll(".theme-switch-button").forEach((button) => {
+    const hide = () =>
+      button.querySelectorAll("svg").forEach((icon) => {
+        icon.querySelectorAll("title").forEach((title) => title.remove());
+        ["role", "aria-labelledby"].forEach((name) => icon.removeAttribute(name));
+        icon.setAttribute("aria-hidden", "true");
+      });
+    new MutationObserver(hide).observe(button, { childList: true, subtree: true });
+    hide();
   });
 
   // Roles that WAI-ARIA withdrew, in a list that would have to hold list items.

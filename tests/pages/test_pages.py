@@ -65,6 +65,10 @@ class Visit:
         self.page.on("requestfailed", lambda request: self.errors.append(f"did not load: {request.url}"))
         self.page.route("**/*", self.from_disk_only)
         self.page.goto(path.as_uri(), wait_until="load")
+        # A cell that is opened would fade in for a while, and be too faint to read meanwhile.
+        self.page.add_style_tag(
+            content="*, ::before, ::after { animation: none !important; transition: none !important; }"
+        )
         self.page.evaluate("window.MathJax && MathJax.startup.promise")
 
     def from_disk_only(self, route):
