@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from .benchmarks import Benchmark
 from .data import Batch
@@ -30,7 +30,7 @@ from .params import Params
 from .processor import flush_denormals
 from .regularizers import OutputRegularizer, lookahead
 from .results import Result
-from .training import Progress, Run, clock
+from .training import Progress, Run, clock, fit_task
 
 
 def train_replicas(
@@ -119,15 +119,9 @@ def _learn_task(runs: list[Run]) -> None:
             orders.append(order)
     program = _Program([run.learner for run in runs])
     optimizer = _stacked_adam(program, runs)
-    started, indices, steps = time.perf_counter(), torch.stack(orders, dim=1), len(orders[0])  # [steps, R, B]
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = first.config.rate(step / steps)
-        optimizer.zero_grad(set_to_none=True)
-        program.backward(data[indices[step]], optimizer)
-        optimizer.step()
-        if (step + 1) % 50 == 0 or step + 1 == steps:
-            first.progress(first.task, step + 1)
+    started, indices = time.perf_counter(), torch.stack(orders, dim=1)  # [steps, R, B]
+    first.set_rate(optimizer, 0.0)
+    fit_task(program, optimizer, data, indices, after_step=lambda steps: first.follow(optimizer, steps, len(indices)))
     _unstack(program, optimizer, runs)
     seconds = (clock(first.device) - started) / len(runs)
     for run in runs:
@@ -144,17 +138,12 @@ class _Loss(nn.Module):
     def forward(self, batch: Batch | None, targets: Tensor | None) -> Tensor:
         learner = self.learner
         if targets is not None:
-            return self.distance(targets)
+            assert isinstance(learner, HypernetLearner)
+            assert isinstance(learner.regularizer, OutputRegularizer)
+            learner.regularizer.memory.tensors = {"targets": targets}
+            return learner.regularizer()
         assert batch is not None
         return learner.task_loss(batch) if isinstance(learner, GeneratingLearner) else learner.loss(batch)
-
-    def distance(self, targets: Tensor) -> Tensor:
-        """The output regularizer in its direct form, from ``targets`` [T, N]: vmap cannot follow the Gram form's."""
-        hypernet, regularizer = self.learner.hypernet, self.learner.regularizer
-        assert isinstance(hypernet, EmbeddingHypernet)
-        assert isinstance(regularizer, OutputRegularizer)
-        written = hypernet.write(hypernet.task_embeddings.detach()[regularizer.tasks])
-        return regularizer.beta / len(targets) * (written - targets).square().sum()
 
 
 class _Program:
@@ -172,6 +161,18 @@ class _Program:
         self.frozen: Params = {n: p for n, p in stacked.items() if n not in self.params}
         self.replicas = [[each[name] for name in self.params] for each in named]
         self.targets, self.looks_ahead = self._targets(learners), getattr(learners[0], "looks_ahead", False)
+        if self.targets is not None:
+            self._hold_directly()
+
+    def _hold_directly(self) -> None:
+        """Give the module's learner its regularizer in the direct form: vmap cannot follow the Gram form."""
+        learner = self.module.learner
+        assert isinstance(learner, HypernetLearner)
+        assert isinstance(learner.hypernet, EmbeddingHypernet)
+        assert isinstance(learner.regularizer, OutputRegularizer)
+        direct = OutputRegularizer(learner.hypernet, learner.regularizer.beta, "direct")
+        direct.load_state_dict({"tasks": learner.regularizer.tasks, "memory": {}})
+        learner.regularizer = direct
 
     @staticmethod
     def _targets(learners: list[Learner]) -> Tensor | None:
@@ -184,7 +185,7 @@ class _Program:
             kept.append(torch.stack([regularizer.memory.target(i) for i in range(len(regularizer.tasks))]))
         return torch.stack(kept)
 
-    def backward(self, batch: Batch, optimizer: Adam) -> None:
+    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
         """Add the gradients of one step; ``batch`` has a dimension for replicas before that for images."""
 
         def loss(params: Params, frozen: Params, batch: Batch) -> Tensor:
@@ -203,10 +204,13 @@ class _Program:
         else:
             vmap(penalty)(self.params, self.frozen, self.targets).sum().backward()
 
+    def after_step(self) -> None:
+        """Learners whose steps need parameters and a batch alone have nothing to do here."""
+
 
 def _stacked_adam(program: _Program, runs: list[Run]) -> Adam:
     """One Adam for all replicas, which goes on with the state of theirs, where they have one."""
-    optimizer = Adam(program.params.values(), lr=runs[0].config.learning_rate, betas=(0.9, 0.999), fused=True)
+    optimizer = runs[0].new_optimizer(program.params.values())
     states_of = [run.optimizer.state for run in runs if run.optimizer is not None]
     for number, stacked in enumerate(program.params.values()):
         states = [of[each[number]] for of, each in zip(states_of, program.replicas, strict=True) if each[number] in of]

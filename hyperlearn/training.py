@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from torch.optim import Adam, Optimizer
 
 from . import benchmarks, evaluation
 from .benchmarks import Benchmark
-from .data import Examples, draw_indices, flip_and_crop
+from .data import Batch, Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import load_tensors, save_tensors
 from .methods import SCENARIOS, Config, Learner, Scenario
@@ -63,8 +63,18 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
+class Steps(Protocol):
+    """What `fit_task` asks of a learner, or of several that take their steps together."""
+
+    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
+        """Add the gradients of one step to the parameters."""
+
+    def after_step(self) -> None:
+        """Called after each step of the optimizer."""
+
+
 def fit_task(
-    learner: Learner,
+    learner: Steps,
     optimizer: Optimizer,
     train: Examples,
     order: torch.Tensor,
@@ -75,7 +85,7 @@ def fit_task(
     """Take one step for each row of ``order`` [steps, B] from row ``start`` on.
 
     Args:
-        learner: after `Learner.begin_task`.
+        learner: after `Learner.begin_task`; it is asked for `Steps` alone.
         optimizer: over `Learner.trainable`.
         train: the images, on the learner's device.
         order: indices into ``train``, on the same device.
@@ -252,23 +262,21 @@ class Run:
 
     def learn_task(self, file: Path | None) -> None:
         """Train on the present task from the present step on."""
-        task, config = self.task, self.config
         data, order = self.begin_task()
-        assert self.optimizer is not None
+        optimizer = self.optimizer
+        assert optimizer is not None
         before, started, total = self.train_seconds[-1], time.perf_counter(), len(order)
 
         def after_step(steps: int) -> None:
             self.step = steps
-            self.set_rate(steps / total)
-            if steps % 50 == 0 or steps == total:
-                self.progress(task, steps)
+            self.follow(optimizer, steps, total)
             if file and steps % CHECKPOINT_EVERY == 0 and steps < total:
                 self.train_seconds[-1] = before + time.perf_counter() - started
                 self.save(file)
 
-        self.set_rate(self.step / total)
-        augment = flip_and_crop if config.augmentation else None
-        fit_task(self.learner, self.optimizer, data, order, self.step, after_step, augment)
+        self.set_rate(optimizer, self.step / total)
+        augment = flip_and_crop if self.config.augmentation else None
+        fit_task(self.learner, optimizer, data, order, self.step, after_step, augment)
         self.train_seconds[-1] = before + clock(self.device) - started
 
     def begin_task(self) -> tuple[Examples, Tensor]:
@@ -279,7 +287,7 @@ class Run:
         self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
         if self.step == 0:
             if self.learner.fresh_optimizer or self.optimizer is None:
-                self.optimizer = self.new_optimizer()
+                self.optimizer = self.new_optimizer(self.learner.trainable())
             self.train_seconds.append(0.0)
         return data, order.to(self.device)
 
@@ -304,15 +312,20 @@ class Run:
         """What is trained on in the present task."""
         return self.learner.training_data([task.train for task in self.benchmark.tasks[: self.task + 1]])
 
-    def set_rate(self, done: float) -> None:
+    def follow(self, optimizer: Optimizer, steps: int, total: int) -> None:
+        """After a step: set the learning rate for the next one, and tell of the progress now and then."""
+        self.set_rate(optimizer, steps / total)
+        if steps % 50 == 0 or steps == total:
+            self.progress(self.task, steps)
+
+    def set_rate(self, optimizer: Optimizer, done: float) -> None:
         """The learning rate after the fraction ``done`` of the present task, for the optimizer's next step."""
-        assert self.optimizer is not None
-        for group in self.optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = self.config.rate(done)
 
-    def new_optimizer(self) -> Optimizer:
+    def new_optimizer(self, parameters: Iterable[Tensor]) -> Adam:
         """Adam as the papers use it; fused, because the step over all parameters is a good part of the time."""
-        return Adam(self.learner.trainable(), lr=self.config.learning_rate, betas=(0.9, 0.999), fused=True)
+        return Adam(parameters, lr=self.config.learning_rate, betas=(0.9, 0.999), fused=True)
 
     def measure(self, scenario: Scenario) -> list[float]:
         """Test accuracy on every task."""
@@ -412,7 +425,7 @@ class Run:
         if self.step and self.step >= self.config.steps(len(self.training_data())):
             raise ValueError("no such step")
         self.learner.load_state_dict(state["learner"])
-        self.optimizer = self.new_optimizer()
+        self.optimizer = self.new_optimizer(self.learner.trainable())
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
             self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
