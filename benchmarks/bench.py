@@ -1,6 +1,6 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
-    python benchmarks/bench.py [methods] [tasks] [runs] [seeds] [workers] [--rounds N] [--results DIR]
+    python benchmarks/bench.py [methods] [parts] [tasks] [runs] [seeds] [workers] [--rounds N] [--results DIR]
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -25,7 +25,7 @@ import hyperlearn as hl
 from hyperlearn import sweep
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
-from hyperlearn.hypernets import EmbeddingHypernet
+from hyperlearn.hypernets import EmbeddingHypernet, SharedHead
 from hyperlearn.methods import METHODS, Config, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.recipes import configure
@@ -103,6 +103,54 @@ def bench_methods(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         {"method": method, "ms": 1e3 * median(times), "ratio": against(figures[BASE], times)}
         for method, times in figures.items()
     ]
+
+
+def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """What a hypernetwork's step takes more than plain training, part by part, and two floors under the parts.
+
+    A part is the difference of two steps that differ in it alone, in the same round. The first floor is reading and
+    writing the hypernetwork's weights once, the least that an operation on all of them takes. The second is the forward
+    and backward pass of all features, those of the present task and those of the old ones, one after the other.
+    """
+    rows = []
+    for method in ("hnet", "lstm-net"):
+        ahead, here = Contender(method, device), Contender(method, device, lookahead=False)
+        hypernet = ahead.learner.hypernet
+        assert isinstance(hypernet, SharedHead)
+        weights = [parameter.detach().clone() for parameter in ahead.learner.parameters()]
+        copies = [weight.clone() for weight in weights]
+
+        def copy(weights: list[torch.Tensor] = weights, copies: list[torch.Tensor] = copies) -> float:
+            started = clock(device)
+            for _ in range(STEPS):
+                torch._foreach_copy_(copies, weights)
+            return (clock(device) - started) / STEPS
+
+        def features(hypernet: SharedHead = hypernet, old: int = ahead.learner.learned) -> float:
+            started = clock(device)
+            for _ in range(STEPS):
+                for embeddings in (hypernet.task_embeddings[old:][:1], hypernet.task_embeddings[:old].detach()):
+                    hypernet.features(embeddings).sum().backward()
+            return (clock(device) - started) / STEPS
+
+        turns = {
+            "plain": Contender(BASE, device).turn,
+            "writing": Contender(method, device, learned=0).turn,
+            "penalty": here.turn,
+            "lookahead": ahead.turn,
+            "one copy of the weights": copy,
+            "features of all tasks": features,
+        }
+        figures = in_turns(turns, rounds)
+        plain = before = figures["plain"]
+        for part, times in figures.items():
+            added = times
+            if part in ("writing", "penalty", "lookahead"):
+                added, before = [now - then for now, then in zip(times, before, strict=True)], times
+            rows.append(
+                {"method": method, "part": part, "ms": 1e3 * median(added), "ratio_to_plain": against(plain, added)}
+            )
+    return rows
 
 
 REGULARIZERS: dict[str, dict[str, Any]] = {
@@ -242,6 +290,7 @@ def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
 
 TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
+    "parts": bench_parts,
     "tasks": bench_tasks,
     "runs": bench_runs,
     "seeds": bench_seeds,

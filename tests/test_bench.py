@@ -72,6 +72,30 @@ def test_tables_are_written(tmp_path, monkeypatch, capsys):
     assert [(row["old_tasks"], row["ratio_to_2"] == 1) for row in tasks][1] == (2, True)
 
 
+def test_the_parts_of_a_step_make_it_up(monkeypatch):
+    """A part is the difference of two steps in the same round; the floors are times of their own."""
+    steps = {"plain": 2.0, "writing": 5.0, "penalty": 9.0, "lookahead": 10.0}
+    floors = {"one copy of the weights": 0.5, "features of all tasks": 3.0}
+
+    def in_turns(contenders, rounds):
+        assert list(contenders) == [*steps, *floors]
+        return {name: [time] * rounds for name, time in (steps | floors).items()}
+
+    monkeypatch.setattr(bench, "in_turns", in_turns)
+    rows = bench.bench_parts(CPU, rounds=2)
+    assert [row["ratio_to_plain"] for row in rows if row["method"] == "hnet"] == [1, 1.5, 2, 0.5, 0.25, 1.5]
+    assert [row["method"] for row in rows] == ["hnet"] * 6 + ["lstm-net"] * 6
+
+
+def test_each_part_of_a_step_is_timed(monkeypatch):
+    monkeypatch.setattr(bench, "STEPS", 1)
+    rows = bench.bench_parts(CPU, rounds=1)
+    times = {(row["method"], row["part"]): row["ms"] for row in rows}
+    for method in ("hnet", "lstm-net"):
+        for part in ("plain", "one copy of the weights", "features of all tasks"):  # the others are differences
+            assert times[method, part] > 0
+
+
 def test_seeds_are_trained_alone_and_together(monkeypatch):
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "SEEDS", 2)
