@@ -70,6 +70,15 @@ def test_run_times_stand_on_their_page_alone(path):
 
 
 @every_chapter
+def test_a_chapter_is_read_in_40_minutes(path):
+    """At 200 words a minute, where a formula is a word, and 30 lines of code. Figures and thinking come on top."""
+    notebook = run.read(path)
+    words = sum(len(re.sub(r"\$[^$]+\$", "x", text).split()) for text in markdown(notebook))
+    lines = sum(len(cell.source.split("\n")) for cell in notebook.cells if cell.cell_type == "code")
+    assert words / 200 + lines / 30 < 40
+
+
+@every_chapter
 def test_headings_are_one_title_then_sections_in_order(path):
     levels = [len(marks) for text in markdown(run.read(path)) for marks in re.findall(r"^(#+) ", text, re.M)]
     assert levels[0] == 1
