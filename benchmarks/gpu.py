@@ -1,11 +1,11 @@
 """Table 3 on a GPU within a limit of seconds: how fast training is, how long the protocol takes, then its rows in turn.
 
-    python benchmarks/gpu.py --out FOLDER [--seconds 600] [--device auto] [--methods ...] [--set epochs=20 ...]
+    python benchmarks/gpu.py --out FOLDER [--seconds 600] [--compile auto] [--methods ...] [--set epochs=20 ...]
 
-First the images a second of LSTM_NET at two batch sizes, and a stretch of every task of each method, from which the
-whole protocol is extrapolated (training steps alone, without Fisher information and evaluation): FOLDER/speed.json.
-Then the methods are trained one after the other until the time is up. Records go to FOLDER/results, checkpoints to
-FOLDER/results/.checkpoints; the same command goes on from there.
+First the images a second of LSTM_NET at two batch sizes, compiled and not, and a stretch of every task of each method,
+from which the whole protocol is extrapolated (training steps alone, without Fisher information and evaluation):
+FOLDER/speed.json. Then the methods are trained one after the other until the time is up. Records go to FOLDER/results,
+checkpoints to FOLDER/results/.checkpoints; the same command goes on from there.
 
 How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
 
@@ -15,13 +15,15 @@ How long steps take on the GPU, beside plain training and for several seeds at o
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from hyperlearn import benchmarks, sweep
 from hyperlearn.benchmarks import Benchmark, limited
+from hyperlearn.compiling import PAYS_FROM, Compile, TargetCompiler
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.recipes import configure
@@ -34,11 +36,15 @@ STEPS = 50
 """In a stretch."""
 
 
-def speed(method: str, task: int, benchmark: Benchmark, device: torch.device, **overrides: Any) -> float:
+def speed(
+    method: str, task: int, benchmark: Benchmark, device: torch.device, compile: Compile, **overrides: Any
+) -> float:
     """Training images a second in ``task``, over `STEPS` steps after a tenth as many that do not count."""
     torch.manual_seed(0)
     config = configure(method, NAME, **overrides)
-    learner = config.learner_class(config, config.setting(benchmark, "cl1")).to(device)
+    setting = config.setting(benchmark, "cl1")
+    setting = replace(setting, make_target=TargetCompiler(compile, PAYS_FROM, device).wrap(setting.make_target))
+    learner = config.learner_class(config, setting).to(device)
     # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
     for number, few in enumerate(limited(benchmark, 1).tasks[:task]):
         learner.begin_task(number)
@@ -55,14 +61,20 @@ def speed(method: str, task: int, benchmark: Benchmark, device: torch.device, **
 
 
 def measure(
-    methods: list[str], benchmark: Benchmark, device: torch.device, overrides: dict[str, Any]
+    methods: list[str], benchmark: Benchmark, device: torch.device, compile: Compile, overrides: dict[str, Any]
 ) -> dict[str, Any]:
     """What goes into ``speed.json``."""
-    batches = {size: speed("lstm-net", 0, benchmark, device, **{**overrides, "batch_size": size}) for size in BATCHES}
+    batches = {
+        size: {
+            how: speed("lstm-net", 0, benchmark, device, how, **{**overrides, "batch_size": size})
+            for how in dict.fromkeys(("off", compile))
+        }
+        for size in BATCHES
+    }
     protocol = {}
     for method in methods:
         config = configure(method, NAME, **overrides)
-        rates = [speed(method, task, benchmark, device, **overrides) for task in range(len(benchmark))]
+        rates = [speed(method, task, benchmark, device, compile, **overrides) for task in range(len(benchmark))]
         seconds = [
             config.steps(len(task.train)) * config.batch_size / rate
             for task, rate in zip(benchmark.tasks, rates, strict=True)
@@ -72,6 +84,7 @@ def measure(
     return {
         "lstm_net_images_per_second_by_batch": batches,
         "protocol": protocol,
+        "compile": compile,
         "overrides": overrides,
         "environment": environment(device),
         "commit": commit(),
@@ -88,6 +101,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", choices=get_args(Compile), default="off", help="as of `hyperlearn run`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="what differs from the recipes")
@@ -97,7 +111,7 @@ def main() -> None:
     report = options.out / "speed.json"
     if not report.exists():
         benchmark = configure(options.methods[0], NAME, **overrides).limited(benchmarks.load(NAME))
-        found = measure(list(options.methods), benchmark, device, overrides)
+        found = measure(list(options.methods), benchmark, device, options.compile, overrides)
         write_atomically(report, (json.dumps(found, indent=1) + "\n").encode())
     print(report)
 
@@ -112,7 +126,7 @@ def main() -> None:
         if training.done():
             continue
         try:
-            (result,) = training.run(options.device, progress=progress).values()
+            (result,) = training.run(options.device, progress=progress, compile=options.compile).values()
         except TimeUp as stopped:
             print(f"{training}: stopped {stopped}; the same command goes on from its last checkpoint")
             return

@@ -10,13 +10,14 @@ from dataclasses import asdict, fields
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, data, recipes, results, sweep, tables, tuning
+from . import benchmarks, compiling, data, recipes, results, sweep, tables, tuning
+from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS
 from .processor import flush_denormals
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
     _add_resume(run)
+    _add_compile(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
     many = command("sweep", _sweep, "Make all records of a table or figure of the paper that are not there yet.")
@@ -92,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--scheduler", help="address of a running Dask cluster, such as tcp://host:8786")
     _add_common(many)
     _add_resume(many)
+    _add_compile(many)
 
     tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
     tune.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
@@ -122,6 +125,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from checkpoints (default)"
+    )
+
+
+def _add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compile",
+        choices=get_args(Compile),
+        default="off",
+        help="train the target network through torch.compile: auto, where it pays; on; off (default)",
     )
 
 
@@ -180,12 +192,14 @@ def _run(options: argparse.Namespace) -> None:
         benchmarks.load(options.benchmark)
     wanted = [options.scenario] if options.scenario else None
     scenarios = check_scenarios(options.method, config, options.benchmark, wanted)
-    pick_device(options.device)
+    compiling.check(options.compile, pick_device(options.device))
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
     if options.seeds < 1:
         raise InputError("--seeds needs at least one")
+    if options.seeds > 1 and options.compile == "on":
+        raise InputError("several seeds at once are one program already, which cannot be compiled; give --compile auto")
     trainings = [
         Training(options.benchmark, options.method, scenarios, seed, options.results, tuple(overrides.items()))
         for seed in range(options.seed, options.seed + options.seeds)
@@ -197,7 +211,7 @@ def _run(options: argparse.Namespace) -> None:
     benchmark = config.limited(benchmarks.load(options.benchmark))
     with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
         if len(trainings) == 1:
-            made = [trainings[0].run(options.device, options.checkpoint, progress)]
+            made = [trainings[0].run(options.device, options.checkpoint, progress, options.compile)]
         else:
             made = sweep.run_together(trainings, options.device, options.checkpoint, progress)
     for results_of_one in made:
@@ -229,6 +243,7 @@ def _sweep(options: argparse.Namespace) -> None:
         scheduler=options.scheduler,
         device=options.device,
         resume=options.resume,
+        compile=options.compile,
         begin=begin,
         report=report,
     )

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import benchmarks, recipes, results, tables
+from . import benchmarks, compiling, recipes, results, tables
+from .compiling import Compile
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Scenario
 from .replicas import train_replicas
@@ -88,7 +89,11 @@ class Training:
         return all(path.exists() for path in self.records)
 
     def run(
-        self, device: str = "auto", checkpoint: Path | None = None, progress: Progress | None = None
+        self,
+        device: str = "auto",
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+        compile: Compile = "off",
     ) -> dict[Scenario, Result]:
         """Train, going on from a checkpoint that is there, and write the records.
 
@@ -103,6 +108,7 @@ class Training:
             device=device,
             checkpoint=checkpoint or self.checkpoints,
             progress=progress,
+            compile=compile,
         )
         self.keep(made, checkpoint)
         return made
@@ -264,6 +270,7 @@ def run(
     scheduler: str | None = None,
     device: str = "auto",
     resume: bool = True,
+    compile: Compile = "off",
     begin: Callable[[int], None] = lambda trainings: None,
     report: Callable[[Training, str | None], None] = lambda training, error: None,
 ) -> None:
@@ -277,6 +284,7 @@ def run(
         scheduler: the address of a Dask scheduler, in place of workers on this machine.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         resume: whether to go on from checkpoints; else they are removed before the start.
+        compile: as in `train`.
         begin: called before the first training, with the number of those that are to be done.
         report: called after each training, with what went wrong or None.
 
@@ -288,6 +296,7 @@ def run(
         raise InputError(f"a sweep needs at least one worker, got {workers}")
     todo = [training for training in planned if not training.done()]
     on = pick_device(device)
+    compiling.check(compile, on)
     for folder in {training.folder for training in todo}:
         results.check_writable(folder)
     for benchmark in {training.benchmark for training in todo}:
@@ -304,7 +313,7 @@ def run(
     failed: list[str] = []
     with _client(min(workers or (1 if on.type == "cuda" else CPU_COUNT), len(todo)), scheduler) as client:
         begin(len(todo))
-        futures = {client.submit(_work, training, device, pure=False): training for training in todo}
+        futures = {client.submit(_work, training, device, compile, pure=False): training for training in todo}
         for future in as_completed(futures):
             error = _error(future)
             report(futures[future], error)
@@ -319,12 +328,12 @@ def run(
 _ALONE = threading.Lock()
 
 
-def _work(training: Training, device: str) -> None:
+def _work(training: Training, device: str, compile: Compile) -> None:
     """What a worker does with one training."""
     with _ALONE:  # random numbers are the process's, and a worker of several threads would draw them for several runs
         if not training.done():  # its first worker may have died after it had written the last record
             torch.set_num_threads(THREADS)
-            training.run(device)
+            training.run(device, compile=compile)
 
 
 def _error(future: Any) -> str | None:

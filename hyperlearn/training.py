@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from torch.optim import Adam, Optimizer
 
 from . import benchmarks, evaluation
 from .benchmarks import Benchmark
+from .compiling import Compile, TargetCompiler
 from .data import Batch, Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import load_tensors, save_tensors
@@ -113,6 +114,7 @@ def train(
     target: nn.Module | Callable[[int], nn.Module] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    compile: Compile = "off",
 ) -> dict[Scenario, Result]:
     """Learn all tasks of ``benchmark`` in turn and measure after each.
 
@@ -131,6 +133,8 @@ def train(
             a module, for methods that need no more than its shapes.
         checkpoint: a folder; the run leaves a checkpoint there and goes on from its own if it finds one.
         progress: called as the run goes on.
+        compile: whether the target network is trained through `torch.compile`, which changes results by no more than
+            rounding: ``off``, ``on``, or ``auto``, where it pays; see `hyperlearn.compiling`.
 
     Returns:
         One result for each scenario.
@@ -139,7 +143,7 @@ def train(
         InputError: a name or value is out of range, a checkpoint is damaged or of another configuration or version, or
             training ran into NaN; the message says which task.
     """
-    run = Run(method, config, benchmark, scenarios, seed, device, target, progress)
+    run = Run(method, config, benchmark, scenarios, seed, device, target, progress, compile)
     with run.random.current(), flush_denormals():
         run.go(checkpoint)
     return {scenario: run.result(scenario) for scenario in run.scenarios}
@@ -222,6 +226,7 @@ class Run:
         device: str,
         target: nn.Module | Callable[[int], nn.Module] | None,
         progress: Progress | None,
+        compile: Compile = "off",
     ) -> None:
         self.method, self.config, self.seed = method, config, seed
         self.device, self.progress = pick_device(device), progress or _silent
@@ -230,8 +235,11 @@ class Run:
         self.benchmark = config.limited(benchmark)
         self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
         self.random = RandomStream(seed, self.device)
+        steps = sum(config.steps(len(task.train)) for task in self.benchmark.tasks)
+        self.compiler = TargetCompiler(compile, steps, self.device)
         with self.random.current():
             setting = config.setting(self.benchmark, *self.scenarios, make_target=_target_maker(target, config))
+            setting = replace(setting, make_target=self.compiler.wrap(setting.make_target))
             self.learner: Learner = config.learner_class(config, setting).to(self.device)
         self.optimizer: Optimizer | None = None
         self.task = 0
@@ -276,7 +284,8 @@ class Run:
 
         self.set_rate(optimizer, self.step / total)
         augment = flip_and_crop if self.config.augmentation else None
-        fit_task(self.learner, optimizer, data, order, self.step, after_step, augment)
+        with self.compiler.training():
+            fit_task(self.learner, optimizer, data, order, self.step, after_step, augment)
         self.train_seconds[-1] = before + clock(self.device) - started
 
     def begin_task(self) -> tuple[Examples, Tensor]:
@@ -332,7 +341,8 @@ class Run:
         started = time.perf_counter()
         row, found, images = [], 0.0, 0
         for number, task in enumerate(self.benchmark.tasks):
-            right, inferred = evaluation.accuracy(self.learner, task.test, scenario, number)
+            with self.compiler.as_written():
+                right, inferred = evaluation.accuracy(self.learner, task.test, scenario, number)
             row.append(right)
             found = found + inferred * len(task.test) if inferred is not None else float("nan")
             images += len(task.test)
@@ -361,7 +371,7 @@ class Run:
             ),
             parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
             seconds=Seconds(train=self.train_seconds, evaluate=self.evaluate_seconds[scenario]),
-            environment=environment(self.device),
+            environment=environment(self.device) | ({"compiled": "target"} if self.compiler.used else {}),
             version=__version__,
             commit=commit(),
         )

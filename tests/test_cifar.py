@@ -549,14 +549,19 @@ def test_the_script_for_a_gpu(
     spec.loader.exec_module(gpu)
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
-    command = ["gpu.py", f"--out={tmp_path}", "--device=cpu", "--methods", "scratch", "finetune", "--set", "epochs=2"]
+    command = ["gpu.py", f"--out={tmp_path}", "--device=cpu", "--methods", "scratch", "finetune", "--compile=auto"]
+    command += ["--set", "epochs=2"]
+    monkeypatch.setattr(gpu, "PAYS_FROM", 0)  # of so few steps nothing is compiled
     monkeypatch.setattr("sys.argv", [*command, "target=resnet-8", "images_per_class=1", "batch_size=5", "--seconds=0"])
     gpu.main()
     assert "scratch on cifar-10-100, cl1, seed 0" in (out := capsys.readouterr().out)
     assert "stopped in task 1, step 4" in out  # a task's last step: 2 epochs of 10 images, 5 at a time
     assert not list(tmp_path.rglob("*seed0.json"))
     speeds = json.loads((tmp_path / "speed.json").read_text())
-    assert list(speeds["lstm_net_images_per_second_by_batch"]) == ["2", "4"]
+    assert {size: list(by) for size, by in speeds["lstm_net_images_per_second_by_batch"].items()} == {
+        "2": ["off", "auto"],
+        "4": ["off", "auto"],
+    }
     rows = speeds["protocol"]["finetune"]
     assert rows["seconds"] == pytest.approx([20 / rate for rate in rows["images_per_second"]])
     monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "--seconds=600"])

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
     ["errors", "processor", "version"],
+    ["compiling"],
     ["files"],
     ["params", "data"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
