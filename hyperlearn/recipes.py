@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from .benchmarks import Benchmark
+from .compiling import Compile
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Scenario
 from .results import Result
@@ -478,6 +479,7 @@ def run(
     target: str | nn.Module | Callable[[int], nn.Module] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    compile: Compile = "off",
     **overrides: Any,
 ) -> Result:
     """Train ``method`` on ``benchmark`` by its recipe and measure it in one scenario.
@@ -492,6 +494,7 @@ def run(
             logits to a module, or, for hypernetworks, a module with as many logits as a task has classes.
         checkpoint: a folder to leave checkpoints in, and to go on from.
         progress: called as the run goes on.
+        compile: ``"auto"``, ``"on"`` or ``"off"``: whether the target network is trained through `torch.compile`.
         overrides: fields of the method's configuration that differ from the recipe.
 
     Example:
@@ -509,6 +512,7 @@ def run(
         target=target,
         checkpoint=checkpoint,
         progress=progress,
+        compile=compile,
         **overrides,
     )
     return results[scenario]
@@ -524,6 +528,7 @@ def run_scenarios(
     target: str | nn.Module | Callable[[int], nn.Module] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    compile: Compile = "off",
     **overrides: Any,
 ) -> dict[Scenario, Result]:
     """As `run`, but one result for each scenario that one training serves: all three for a hypernetwork."""
@@ -539,4 +544,5 @@ def run_scenarios(
         target=target,
         checkpoint=checkpoint,
         progress=progress,
+        compile=compile,
     )

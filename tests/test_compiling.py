@@ -8,8 +8,6 @@ import hyperlearn as hl
 from hyperlearn import compiling
 from hyperlearn.cli import main
 from hyperlearn.compiling import PAYS_FROM, TargetCompiler, can_compile
-from hyperlearn.recipes import configure
-from hyperlearn.training import train
 
 CPU = torch.device("cpu")
 
@@ -36,11 +34,8 @@ def without_a_compiler(monkeypatch):
 
 
 def learnt(method, compile, target=None, **overrides):
-    config = configure(method, "split-digits", iterations=20, batch_size=16, **overrides)
-    (result,) = train(
-        method, config, hl.benchmarks.split_digits(), scenarios=["cl1"], target=target, compile=compile
-    ).values()
-    return result
+    fewer = {"iterations": 20, "batch_size": 16, **overrides}
+    return hl.run(method, hl.benchmarks.split_digits(), target=target, compile=compile, **fewer)
 
 
 def close(one, other):
