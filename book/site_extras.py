@@ -18,7 +18,7 @@ from docutils import nodes
 BOOK = Path(__file__).resolve().parent
 TIMES = BOOK.parent / "results" / "book"
 PROFILES = ("quick", "full")
-TABLE, MACHINES, LONGEST = "<!-- run times -->", "<!-- machines -->", "<!-- longest -->"
+TABLE, MACHINES = "<!-- run times -->", "<!-- machines -->"
 
 
 def duration(seconds: float) -> str:
@@ -83,19 +83,9 @@ def machines(chapters: list[Path]) -> str:
     )
 
 
-def longest(chapters: list[Path]) -> str:
-    """The longest full run of a chapter on a processor."""
-    full = [found["full"] for chapter in chapters if "full" in (found := records(chapter))]
-    times = [record["processor_seconds"] for record in full if record["environment"]["gpu"] == "none"]
-    return duration(max(times)) if times else "not known yet"
-
-
 def page(text: str) -> str:
     chapters = sorted(BOOK.glob("*.ipynb"))
-    filled = {TABLE: table(chapters), MACHINES: machines(chapters), LONGEST: longest(chapters)}
-    for mark, value in filled.items():
-        text = text.replace(mark, value)
-    return text
+    return text.replace(TABLE, table(chapters)).replace(MACHINES, machines(chapters))
 
 
 def write(app: Any, name: str, source: list[str]) -> None:

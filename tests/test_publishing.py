@@ -86,11 +86,6 @@ def test_the_run_times_are_those_of_the_records(tmp_path: Path, monkeypatch: pyt
     assert site_extras.table([chapter]).splitlines()[-1].endswith(" | 1 min 30 s | – |")
     assert site_extras.machines([chapter]) == "- *quick*: P, threads: 1, GPU: none; Python 3.11, PyTorch 2.6"
 
-    assert site_extras.longest([chapter]) == "not known yet"
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "01_title.json").write_text(json.dumps(record | {"processor_seconds": 700}))
-    assert site_extras.longest([chapter]) == "12 min"
-
     cells[1]["source"] = ["a = 2"]
     chapter.write_text(json.dumps({"cells": cells}))
     assert site_extras.table([chapter]).splitlines()[-1].endswith(" | – | – |")
