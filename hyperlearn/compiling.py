@@ -53,11 +53,11 @@ class TargetCompiler:
         steps: training steps of the run, over all tasks.
         device: where it trains.
 
-    Attributes:
-        used: whether a network was compiled.
-
     Raises:
         InputError: as `check`.
+
+    Attributes:
+        used: whether a network was compiled.
     """
 
     def __init__(self, choice: Compile, steps: int, device: torch.device) -> None:
