@@ -12,6 +12,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -79,6 +80,14 @@ class Contender:
         return (clock(self.device) - started) / STEPS
 
 
+def seconds_of(work: Callable[[], None], device: torch.device) -> float:
+    """Seconds that ``work`` takes, mean over as many calls as a turn has steps."""
+    started = clock(device)
+    for _ in range(STEPS):
+        work()
+    return (clock(device) - started) / STEPS
+
+
 def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
     """A figure of each contender for each round, after one round that does not count."""
     for turn in contenders.values():
@@ -120,36 +129,36 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         weights = [parameter.detach().clone() for parameter in ahead.learner.parameters()]
         copies = [weight.clone() for weight in weights]
 
-        def copy(weights: list[torch.Tensor] = weights, copies: list[torch.Tensor] = copies) -> float:
-            started = clock(device)
-            for _ in range(STEPS):
-                torch._foreach_copy_(copies, weights)
-            return (clock(device) - started) / STEPS
+        def copy(weights: list[torch.Tensor] = weights, copies: list[torch.Tensor] = copies) -> None:
+            torch._foreach_copy_(copies, weights)
 
-        def features(hypernet: SharedHead = hypernet, old: int = ahead.learner.learned) -> float:
-            started = clock(device)
-            for _ in range(STEPS):
-                for embeddings in (hypernet.task_embeddings[old:][:1], hypernet.task_embeddings[:old].detach()):
-                    hypernet.features(embeddings).sum().backward()
-            return (clock(device) - started) / STEPS
+        def features(hypernet: SharedHead = hypernet, old: int = ahead.learner.learned) -> None:
+            for embeddings in (hypernet.task_embeddings[old:][:1], hypernet.task_embeddings[:old].detach()):
+                hypernet.features(embeddings).sum().backward()
 
-        turns = {
+        steps = {
             "plain": Contender(BASE, device).turn,
             "writing": Contender(method, device, learned=0).turn,
             "penalty": here.turn,
             "lookahead": ahead.turn,
-            "one copy of the weights": copy,
-            "features of all tasks": features,
         }
-        figures = in_turns(turns, rounds)
-        plain = before = figures["plain"]
-        for part, times in figures.items():
-            added = times
-            if part in ("writing", "penalty", "lookahead"):
-                added, before = [now - then for now, then in zip(times, before, strict=True)], times
-            rows.append(
-                {"method": method, "part": part, "ms": 1e3 * median(added), "ratio_to_plain": against(plain, added)}
-            )
+        floors = {
+            "one copy of the weights": lambda copy=copy: seconds_of(copy, device),
+            "features of all tasks": lambda features=features: seconds_of(features, device),
+        }
+        figures = in_turns(steps | floors, rounds)
+        added = dict(figures)
+        for before, after in pairwise(steps):
+            added[after] = [now - then for now, then in zip(figures[after], figures[before], strict=True)]
+        rows += [
+            {
+                "method": method,
+                "part": part,
+                "ms": 1e3 * median(times),
+                "ratio_to_plain": against(figures["plain"], times),
+            }
+            for part, times in added.items()
+        ]
     return rows
 
 

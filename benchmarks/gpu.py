@@ -23,7 +23,7 @@ import torch
 
 from hyperlearn import benchmarks, sweep
 from hyperlearn.benchmarks import Benchmark, limited
-from hyperlearn.compiling import PAYS_FROM, Compile, TargetCompiler
+from hyperlearn.compiling import Compile, TargetCompiler
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.recipes import configure
@@ -43,7 +43,8 @@ def speed(
     torch.manual_seed(0)
     config = configure(method, NAME, **overrides)
     setting = config.setting(benchmark, "cl1")
-    setting = replace(setting, make_target=TargetCompiler(compile, PAYS_FROM, device).wrap(setting.make_target))
+    compiler = TargetCompiler(compile, sum(config.steps(len(one.train)) for one in benchmark.tasks), device)
+    setting = replace(setting, make_target=compiler.wrap(setting.make_target))
     learner = config.learner_class(config, setting).to(device)
     # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
     for number, few in enumerate(limited(benchmark, 1).tasks[:task]):

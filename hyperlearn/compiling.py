@@ -1,8 +1,8 @@
 """Target networks through `torch.compile`, where it pays.
 
 A compiled network does several operations in one pass over memory. What follows a convolution, its norm and its
-activation, gains by that; a perceptron does not, because its time goes into matrix products. Compiling takes a minute
-or more, so it needs a long run, and a compiler on the machine.
+activation, gains by that; a perceptron does not, because its time goes into matrix products. Compiling takes as long as
+many steps, so it needs a long run, and a compiler on the machine.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ from .errors import InputError
 Compile = Literal["auto", "on", "off"]
 
 PAYS_FROM = 5_000
-"""Training steps of a run, from which on compiling takes less time than it saves."""
+"""Training steps of a run, from which on ``auto`` takes compiling for worth its time."""
 
 
 def can_compile(device: torch.device) -> bool:

@@ -551,7 +551,6 @@ def test_the_script_for_a_gpu(
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
     command = ["gpu.py", f"--out={tmp_path}", "--device=cpu", "--methods", "scratch", "finetune", "--compile=auto"]
     command += ["--set", "epochs=2"]
-    monkeypatch.setattr(gpu, "PAYS_FROM", 0)  # of so few steps nothing is compiled
     monkeypatch.setattr("sys.argv", [*command, "target=resnet-8", "images_per_class=1", "batch_size=5", "--seconds=0"])
     gpu.main()
     assert "scratch on cifar-10-100, cl1, seed 0" in (out := capsys.readouterr().out)
