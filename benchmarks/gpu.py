@@ -2,10 +2,10 @@
 
     python benchmarks/gpu.py --out FOLDER [--seconds 600] [--compile auto] [--methods ...] [--set epochs=20 ...]
 
-First the images a second of LSTM_NET at two batch sizes, compiled and not, and a stretch of every task of each method,
-from which the whole protocol is extrapolated (training steps alone, without Fisher information and evaluation):
-FOLDER/speed.json. Then the methods are trained one after the other until the time is up. Records go to FOLDER/results,
-checkpoints to FOLDER/results/.checkpoints; the same command goes on from there.
+First the images a second of LSTM_NET at two batch sizes, compiled and not, in two precisions; and a stretch of every
+task of each method, from which the whole protocol is extrapolated (training steps alone, without Fisher information and
+evaluation): FOLDER/speed.json. Then the methods are trained one after the other until the time is up. Records go to
+FOLDER/results, checkpoints to FOLDER/results/.checkpoints; the same command goes on from there.
 
 How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
 
@@ -32,6 +32,7 @@ from hyperlearn.training import clock, commit, environment, fit_task, pick_devic
 NAME = "cifar-10-100"
 METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")
 BATCHES = (32, 256)
+PRECISIONS = {"float32": None, "bfloat16": "bfloat16"}
 STEPS = 50
 """In a stretch."""
 
@@ -67,8 +68,11 @@ def measure(
     """What goes into ``speed.json``."""
     batches = {
         size: {
-            how: speed("lstm-net", 0, benchmark, device, how, **{**overrides, "batch_size": size})
+            f"compile {how}, {precision}": speed(
+                "lstm-net", 0, benchmark, device, how, **{**overrides, "batch_size": size, "precision": chosen}
+            )
             for how in dict.fromkeys(("off", compile))
+            for precision, chosen in PRECISIONS.items()
         }
         for size in BATCHES
     }

@@ -56,6 +56,7 @@ _STEADY: Values = {
     "epochs": (None, "vO"),
     "schedule": (None, "vO"),
     "augmentation": (None, "vO"),
+    "precision": (None, "vO"),
     "images_per_class": (None, "ours"),
 }
 """What a benchmark does without, unless it says otherwise."""

@@ -557,9 +557,10 @@ def test_the_script_for_a_gpu(
     assert "stopped in task 1, step 4" in out  # a task's last step: 2 epochs of 10 images, 5 at a time
     assert not list(tmp_path.rglob("*seed0.json"))
     speeds = json.loads((tmp_path / "speed.json").read_text())
+    ways = [f"compile {how}, {precision}" for how in ("off", "auto") for precision in ("float32", "bfloat16")]
     assert {size: list(by) for size, by in speeds["lstm_net_images_per_second_by_batch"].items()} == {
-        "2": ["off", "auto"],
-        "4": ["off", "auto"],
+        "2": ways,
+        "4": ways,
     }
     rows = speeds["protocol"]["finetune"]
     assert rows["seconds"] == pytest.approx([20 / rate for rate in rows["images_per_second"]])

@@ -111,6 +111,8 @@ class Config:
     """Pairs of a fraction of a task's steps and what the learning rate is multiplied by from there on."""
     augmentation: Annotated[Literal["flip-crop"] | None, OrNone] = None
     """What is done to training images at random: `hyperlearn.data.flip_and_crop`, or nothing."""
+    precision: Annotated[nets.Precision | None, OrNone] = None
+    """Of the target network's convolutions and matrix products, see `hyperlearn.nets.InPrecision`; None for float32."""
     images_per_class: Annotated[Count | None, OrNone] = None
     """Take the first so many training and test images of each class of a task alone; None for all, as in the paper."""
 
@@ -166,16 +168,13 @@ class Config:
         for scenario in scenarios:
             if scenario not in SCENARIOS:
                 raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-        if make_target is None:
-            parsed = nets.parse(self.target)
-            return Setting(
-                len(benchmark),
-                benchmark.classes_per_task,
-                scenarios,
-                lambda outputs: parsed(benchmark.image_shape, outputs),
-                benchmark.image_shape,
-            )
-        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, make_target, benchmark.image_shape)
+        parsed = nets.parse(self.target)
+
+        def target(outputs: int) -> nn.Module:
+            net = parsed(benchmark.image_shape, outputs) if make_target is None else make_target(outputs)
+            return net if self.precision is None else nets.InPrecision(net, self.precision)
+
+        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, target, benchmark.image_shape)
 
 
 class Learner(nn.Module, ABC):

@@ -8,10 +8,11 @@ from torch import nn
 
 from ..errors import InputError
 from .mlp import MLP
+from .precision import InPrecision, Precision
 from .resnet import ResNet
 from .vae import VAE, Encoder, draw_code, vae_loss
 
-__all__ = ["MLP", "VAE", "Encoder", "ResNet", "draw_code", "parse", "vae_loss"]
+__all__ = ["MLP", "VAE", "Encoder", "InPrecision", "Precision", "ResNet", "draw_code", "parse", "vae_loss"]
 
 
 def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
