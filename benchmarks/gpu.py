@@ -15,7 +15,6 @@ How long steps take on the GPU, beside plain training and for several seeds at o
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,11 +22,11 @@ import torch
 
 from hyperlearn import benchmarks, sweep
 from hyperlearn.benchmarks import Benchmark, limited
-from hyperlearn.compiling import Compile, TargetCompiler
+from hyperlearn.compiling import Compile
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.recipes import configure
-from hyperlearn.training import clock, commit, environment, fit_task, pick_device
+from hyperlearn.training import Run, clock, commit, environment, fit_task, pick_device
 
 NAME = "cifar-10-100"
 METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")
@@ -41,25 +40,23 @@ def speed(
     method: str, task: int, benchmark: Benchmark, device: torch.device, compile: Compile, **overrides: Any
 ) -> float:
     """Training images a second in ``task``, over `STEPS` steps after a tenth as many that do not count."""
-    torch.manual_seed(0)
     config = configure(method, NAME, **overrides)
-    setting = config.setting(benchmark, "cl1")
-    compiler = TargetCompiler(compile, sum(config.steps(len(one.train)) for one in benchmark.tasks), device)
-    setting = replace(setting, make_target=compiler.wrap(setting.make_target))
-    learner = config.learner_class(config, setting).to(device)
-    # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
-    for number, few in enumerate(limited(benchmark, 1).tasks[:task]):
-        learner.begin_task(number)
-        learner.end_task(number, few.train.to(device))
-    learner.begin_task(task)
-    optimizer = torch.optim.Adam(learner.trainable(), lr=config.learning_rate, fused=True)
-    train = benchmark.tasks[task].train.to(device)
-    order = draw_indices(len(train), config.batch_size, STEPS + STEPS // 10, torch.Generator()).to(device)
-    augment = flip_and_crop if config.augmentation else None
-    fit_task(learner, optimizer, train, order[STEPS:], augment=augment)
-    started = clock(device)
-    fit_task(learner, optimizer, train, order[:STEPS], augment=augment)
-    return STEPS * config.batch_size / (clock(device) - started)
+    run = Run(method, config, benchmark, ["cl1"], 0, device.type, None, None, compile)
+    learner = run.learner
+    with run.random.current(), run.compiler.training():
+        # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
+        for number, few in enumerate(limited(benchmark, 1).tasks[:task]):
+            learner.begin_task(number)
+            learner.end_task(number, few.train.to(device))
+        learner.begin_task(task)
+        optimizer = run.new_optimizer(learner.trainable())
+        train = benchmark.tasks[task].train.to(device)
+        order = draw_indices(len(train), config.batch_size, STEPS + STEPS // 10, torch.Generator()).to(device)
+        augment = flip_and_crop if config.augmentation else None
+        fit_task(learner, optimizer, train, order[STEPS:], augment=augment)
+        started = clock(device)
+        fit_task(learner, optimizer, train, order[:STEPS], augment=augment)
+        return STEPS * config.batch_size / (clock(device) - started)
 
 
 def measure(
