@@ -12,8 +12,8 @@ class InPrecision(nn.Module):
     """A network whose convolutions and matrix products are taken in a lower precision.
 
     Parameters stay in float32, and so do the operations that `torch.autocast` leaves there, sums and losses among them.
-    A GPU with units for bfloat16 does such products several times as fast; whether a whole step gains depends on how
-    much of it they are. A processor without such units is slower by it.
+    Whether a step gains by that depends on the device, and on how much of the step such products are;
+    ``benchmarks/gpu.py`` measures both.
 
     Args:
         net: any module from images to logits.
