@@ -130,7 +130,7 @@ def train(
         seed: of initialisation and of the order of images.
         device: ``auto``, ``cpu`` or ``cuda``.
         target: a target network in place of the configuration's: a function from the number of logits to a module, or
-            a module, for methods that need no more than its shapes.
+            a module, for methods that need no more than its shapes. Records name its class or function.
         checkpoint: a folder; the run leaves a checkpoint there and goes on from its own if it finds one.
         progress: called as the run goes on.
         compile: whether the target network is trained through `torch.compile`, which changes results by no more than
@@ -229,6 +229,7 @@ class Run:
         compile: Compile = "off",
     ) -> None:
         self.method, self.config, self.seed = method, config, seed
+        self.recorded = config.record() | ({} if target is None else {"target": _name(target)})
         self.device, self.progress = pick_device(device), progress or _silent
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -358,7 +359,7 @@ class Run:
             method=self.method,
             scenario=scenario,
             seed=self.seed,
-            config=self.config.record(),
+            config=self.recorded,
             accuracy_matrix=matrix,
             untrained_accuracy=self.untrained[scenario],
             metrics=Metrics(
@@ -388,7 +389,7 @@ class Run:
             "method": self.method,
             "scenarios": tuple(self.scenarios),
             "seed": self.seed,
-            **self.config.record(),
+            **self.recorded,
         }
 
     def save(self, file: Path) -> None:
@@ -458,6 +459,12 @@ def _target_maker(
         return deepcopy(module)
 
     return copy_of
+
+
+def _name(target: nn.Module | Callable[[int], nn.Module]) -> str:
+    """What a record calls a target of the user's own: where its class or function was defined, ``__main__.ConvNet``."""
+    named = target if hasattr(target, "__qualname__") else type(target)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def environment(device: torch.device) -> dict[str, str | int]:

@@ -171,6 +171,33 @@ def test_a_target_of_ones_own() -> None:
         hl.run("finetune", DIGITS, target=target)
     made = hl.run("finetune", DIGITS, target=lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n)), iterations=5)
     assert made.parameters.target == 650
+    assert result.config["target"] == "torch.nn.modules.container.Sequential"
+    assert made.config["target"].endswith("test_a_target_of_ones_own.<locals>.<lambda>")
+
+
+class Wide(nn.Linear):
+    """A target of one's own, in the sizes of `Narrow`: their checkpoints could be mistaken for each other."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(64, outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images.flatten(1))
+
+
+class Narrow(Wide):
+    """The same with each image scaled down."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images / 2)
+
+
+def test_a_target_of_ones_own_is_named_in_record_and_checkpoint(tmp_path: Path) -> None:
+    run = partial(hl.run, "finetune", DIGITS, "cl3", checkpoint=tmp_path, iterations=1)
+    recorded = run(target=Wide)
+    assert recorded.config["target"].endswith("test_training.Wide")
+    with pytest.raises(hl.InputError, match=r"target = .*test_training\.Wide, this run has .*test_training\.Narrow"):
+        run(target=Narrow)
 
 
 def test_batch_norm_statistics_are_kept_for_each_task() -> None:
