@@ -56,6 +56,18 @@ def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+def test_trainings_are_taken_up_in_the_order_they_are_given(tmp_path: Path) -> None:
+    """So that a sweep that was stopped has as many runs of each method."""
+    methods = ("joint", "finetune", "scratch", "ewc", "si") * 2
+    some = [
+        Training("split-digits", method, ("cl1",), seed, tmp_path, (("iterations", 1), ("target", "mlp-10")))
+        for seed, method in enumerate(methods)
+    ]
+    done: list[Training] = []
+    sweep.run(some, workers=1, report=lambda training, error: done.append(training))
+    assert done == some
+
+
 def test_a_killed_worker_loses_nothing_and_two_workers_give_the_records_of_one(
     one_worker: dict[str, Any], tmp_path: Path
 ) -> None:
