@@ -175,8 +175,8 @@ def test_a_target_of_ones_own() -> None:
     assert made.config["target"].endswith("test_a_target_of_ones_own.<locals>.<lambda>")
 
 
-class Wide(nn.Linear):
-    """A target of one's own, in the sizes of `Narrow`: their checkpoints could be mistaken for each other."""
+class Bright(nn.Linear):
+    """A target of one's own, in the sizes of `Dimmed`: their checkpoints could be mistaken for each other."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__(64, outputs)
@@ -185,7 +185,7 @@ class Wide(nn.Linear):
         return super().forward(images.flatten(1))
 
 
-class Narrow(Wide):
+class Dimmed(Bright):
     """The same with each image scaled down."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -194,10 +194,10 @@ class Narrow(Wide):
 
 def test_a_target_of_ones_own_is_named_in_record_and_checkpoint(tmp_path: Path) -> None:
     run = partial(hl.run, "finetune", DIGITS, "cl3", checkpoint=tmp_path, iterations=1)
-    recorded = run(target=Wide)
-    assert recorded.config["target"].endswith("test_training.Wide")
-    with pytest.raises(hl.InputError, match=r"target = .*test_training\.Wide, this run has .*test_training\.Narrow"):
-        run(target=Narrow)
+    recorded = run(target=Bright)
+    assert recorded.config["target"].endswith("test_training.Bright")
+    with pytest.raises(hl.InputError, match=r"target = .*test_training\.Bright, this run has .*test_training\.Dimmed"):
+        run(target=Dimmed)
 
 
 def test_batch_norm_statistics_are_kept_for_each_task() -> None:
