@@ -184,6 +184,18 @@ def on_validation(benchmark: Benchmark) -> Benchmark:
     return replace(benchmark, tasks=tuple(replace(task, test=task.validation) for task in benchmark.tasks))
 
 
+def first(benchmark: Benchmark, tasks: int) -> Benchmark:
+    """The first so many tasks of ``benchmark``; raises `InputError` where it has fewer, or where none are asked for.
+
+    Example:
+        >>> [task.classes for task in first(split_digits(), 2).tasks]
+        [('0', '1'), ('2', '3')]
+    """
+    if not 1 <= tasks <= len(benchmark):
+        raise InputError(f"{benchmark.name}: {tasks} tasks asked for, it has {len(benchmark)}; 1 is the least")
+    return replace(benchmark, tasks=benchmark.tasks[:tasks])
+
+
 def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
     """The same tasks with the first so many training, validation and test images of each class, or all if fewer.
 

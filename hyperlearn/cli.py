@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("method", help=", ".join(METHODS))
     tune.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     tune.add_argument("--seeds", type=_natural, default=1, help="trainings at each point of the grid (default 1)")
+    tune.add_argument("--tasks", type=_natural, help="learn the first so many tasks alone (default: all)")
     _add_common(tune)
     tune.epilog = (
         "Give hyperparameters with the values to try, for example --beta 0.001 0.01 --learning-rate 0.0003 0.001"
@@ -262,7 +263,7 @@ def _tune(options: argparse.Namespace) -> None:
         raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
     pick_device(options.device)
     config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1")
-    benchmark = config.limited(benchmarks.load(options.benchmark, validation=tuning.HELD_OUT))
+    benchmark = config.limited(tuning.validation_tasks(options.benchmark, options.tasks))
     with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
         found = tuning.search(
             options.method,
@@ -271,6 +272,7 @@ def _tune(options: argparse.Namespace) -> None:
             options.results,
             scenario=options.scenario,
             seeds=options.seeds,
+            tasks=options.tasks,
             device=options.device,
             progress=progress,
         )

@@ -47,6 +47,8 @@ class Search:
     method: str
     held_out: float
     trials: list[Trial]
+    tasks: int | None = None
+    """How many tasks each training learnt, the first of the benchmark; None for all."""
 
     def varied(self) -> list[str]:
         """The hyperparameters that the search is over: those that are not the same in all trials."""
@@ -99,6 +101,12 @@ def read(path: Path) -> Search:
         raise InputError(f"{path}: no valid search: {error.errors()[0]['msg']}") from error
 
 
+def validation_tasks(benchmark: str, tasks: int | None = None) -> benchmarks.Benchmark:
+    """What a search trains and measures on: all tasks of the benchmark so called, or the first so many."""
+    whole = benchmarks.load(benchmark, validation=HELD_OUT)
+    return benchmarks.on_validation(whole if tasks is None else benchmarks.first(whole, tasks))
+
+
 def search(
     method: str,
     benchmark: str,
@@ -107,6 +115,7 @@ def search(
     *,
     scenario: Scenario | None = None,
     seeds: int = 1,
+    tasks: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Search:
@@ -122,6 +131,7 @@ def search(
         folder: of the records.
         scenario: what to measure. Default: all that one training serves, CL1 for a method that serves one alone.
         seeds: how many at each point.
+        tasks: learn the benchmark's first so many, where a training on all is too long to make many; default: all.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         progress: called as each training goes on.
 
@@ -136,8 +146,11 @@ def search(
     configs = [configure(method, benchmark, scenario or "cl1", **point) for point in points]  # all are valid
     path = search_path(folder, benchmark, method, scenario)
     check_writable(path.parent)
-    tasks = benchmarks.on_validation(benchmarks.load(benchmark, validation=HELD_OUT))
-    found = read(path) if path.exists() else Search(benchmark=benchmark, method=method, held_out=HELD_OUT, trials=[])
+    learnt = validation_tasks(benchmark, tasks)
+    empty = Search(benchmark=benchmark, method=method, held_out=HELD_OUT, trials=[], tasks=tasks)
+    found = read(path) if path.exists() else empty
+    if found.tasks != tasks:
+        raise InputError(f"{path}: a search over {_tasks(found.tasks)}, not {_tasks(tasks)}; they do not compare")
     for config in configs:
         plain = json.loads(json.dumps(config.record()))
         for seed in range(seeds):
@@ -146,7 +159,7 @@ def search(
             made = train(
                 method,
                 config,
-                tasks,
+                learnt,
                 scenarios=[scenario] if scenario else None,
                 seed=seed,
                 device=device,
@@ -162,3 +175,7 @@ def search(
             found = replace(found, trials=[*found.trials, trial])
             write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
     return found
+
+
+def _tasks(number: int | None) -> str:
+    return "all tasks" if number is None else f"the first {number} tasks"

@@ -82,6 +82,20 @@ def test_a_search_goes_on_where_it_stopped_and_finds_the_best(tmp_path: Path) ->
     assert len(grown.trials) == 6
 
 
+def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:
+    """Where a training on all tasks is long. It says so, and does not mix with a search over all."""
+    grid = {"beta": [0.01], **SHORT}
+    found = tuning.search("hnet", "split-digits", grid, tmp_path, tasks=2)
+    assert found.tasks == 2
+    assert tuning.read(tuning.search_path(tmp_path, "split-digits", "hnet")) == found
+    two = tuning.validation_tasks("split-digits", 2)
+    config = recipes.configure("hnet", "split-digits", beta=0.01, iterations=3, chunk_size=1_400)
+    made = hl.training.train("hnet", config, two)
+    assert found.trials[0].accuracy == {name: result.average_accuracy for name, result in made.items()}
+    with pytest.raises(hl.InputError, match="the first 2 tasks, not all tasks"):
+        tuning.search("hnet", "split-digits", grid, tmp_path)
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["tune", "split-digits", "hnet", "--results", str(tmp_path)]
     assert main([*options, "--beta", "0.1", "0.01", "--iterations", "2"]) == 0
@@ -93,6 +107,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("--gamma", "1"): "hnet has no hyperparameter 'gamma'",
         ("--beta", "-1"): "beta: input should be greater than or equal to 0",
         ("--beta", "1", "--scenario", "cl4"): "no scenario 'cl4'",
+        ("--beta", "1", "--tasks", "0"): "split-digits: 0 tasks asked for, it has 5",
+        ("--beta", "1", "--tasks", "6"): "split-digits: 6 tasks asked for, it has 5",
     }.items():
         assert main([*options, *wrong]) == 2
         assert message in capsys.readouterr().err
