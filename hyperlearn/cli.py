@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -355,9 +356,16 @@ def _table(options: argparse.Namespace) -> None:
     said = "; ".join(recipes.short_in_words(name) for name in names) if options.short else ""
     folder = options.results / "short" if options.short else options.results
     records = [result for result in results.read_all(folder) if result.benchmark in names]
-    kept = [result for result in records if recipes.as_long(result, options.short)]
-    if len(kept) < len(records):
-        print(f"{len(records) - len(kept)} records of another length in {folder} are left out", file=sys.stderr)
+    kept = []
+    left_out: Counter[str] = Counter()
+    for result in records:
+        if changed := recipes.deviations(result, options.short):
+            said_of_it = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changed.items())
+            left_out[f"{result.method} on {result.benchmark}, {result.scenario}: {said_of_it}"] += 1
+        else:
+            kept.append(result)
+    for run, number in left_out.items():
+        print(f"left out of {folder}, not as in the recipe: {run} ({number} records)", file=sys.stderr)
     cells = tables.table(options.number, kept)
     if options.json:
         # A short run is beside the paper's figure to show the difference; there is nothing to reproduce with it.

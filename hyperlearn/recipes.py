@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from torch import nn
@@ -344,9 +344,6 @@ With a hundred images of each class, all test images of CIFAR-100 are used. A hy
 get going: small batches give four times the steps for the same images, and most are at the full learning rate.
 """
 
-LENGTH = ("iterations", "epochs", "images_per_class")
-"""The fields that say how long, and on how many images, a method is trained."""
-
 LIKE = {"split-fashion-mnist": "split-mnist"}
 """Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
 
@@ -452,18 +449,23 @@ def short_in_words(benchmark: str) -> str:
     return said + (" in training and test" if "images_per_class" in words else "")
 
 
-def as_long(result: Result, short: bool = False) -> bool:
-    """Whether a run was as long as its recipe says, or its short schedule: tables never mix the two.
+def deviations(result: Result, short: bool = False) -> dict[str, Any]:
+    """The hyperparameters of a run that are not its recipe's, or its short schedule's: tables take no such run.
 
-    Methods and benchmarks without a recipe of their own have no length that they could differ from.
+    Methods and benchmarks without a recipe of their own have nothing to deviate from.
+
+    Example:
+        >>> from hyperlearn import benchmarks
+        >>> deviations(run("hnet", benchmarks.split_digits(), iterations=1))
+        {'iterations': 1}
     """
     if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
-        return True
+        return {}
     changed = shortened(result.benchmark) if short else {}
-    wanted = json.loads(json.dumps(configure(result.method, result.benchmark, **changed).record()))
-    names = {*LENGTH, *SHORT.get(result.benchmark, ())}
-    config = json.loads(json.dumps(result.config))  # a tuple of a run is a list in its record
-    return all(config.get(name) == wanted.get(name) for name in names)
+    recipe = configure(result.method, result.benchmark, cast(Scenario, result.scenario), **changed)
+    # A tuple of a run is a list in its record.
+    wanted, config = (json.loads(json.dumps(values)) for values in (recipe.record(), result.config))
+    return {name: config.get(name) for name in {**wanted, **config} if config.get(name) != wanted.get(name)}
 
 
 def _lower(message: str) -> str:

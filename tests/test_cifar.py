@@ -428,7 +428,8 @@ def test_short_and_full_runs_are_never_in_one_table(
     out, err = capsys.readouterr()
     assert "Table 3: average accuracy, %, mean ± std (n)" in out
     assert out.count("not run") == 56
-    assert f"1 records of another length in {tmp_path} are left out" in err
+    assert f"left out of {tmp_path}, not as in the recipe: finetune on cifar-10-100, cl1: " in err
+    assert "epochs 1" in err
     assert cli.main(["table", "3", "--short", "--results", str(tmp_path)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert (

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from hyperlearn import benchmarks, cli, results, sweep
 from hyperlearn.methods import METHODS
 
+RESULTS = Path(__file__).parent.parent / "results"
 FAST = ["--iterations", "5", "--target", "mlp-20"]
 
 
@@ -162,6 +164,18 @@ def test_table_prints_paper_beside_measured(capsys: pytest.CaptureFixture[str], 
     cells = json.loads(capsys.readouterr().out)
     assert len(cells) == 48
     assert cells[0]["verdict"] == "not run"
+
+
+def test_table_takes_no_run_that_is_not_the_recipes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    record = results.read(RESULTS / "split-mnist" / "hnet-cl1-seed0.json")
+    results.write(record, tmp_path)
+    for seed in (1, 2):
+        results.write(replace(record, seed=seed, config={**record.config, "beta": 0.5, "hidden": [20, 20]}), tmp_path)
+    assert cli.main(["table", "1", "--results", str(tmp_path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [cell["n"] for cell in json.loads(out) if cell["n"]] == [1]
+    told = "hnet on split-mnist, cl1: beta 0.5, hidden [20, 20] (2 records)"
+    assert err == f"left out of {tmp_path}, not as in the recipe: {told}\n"
 
 
 def test_data_says_what_is_there(

@@ -1,14 +1,17 @@
 """Recipes: every number has a source, and the paper's rule on sizes holds."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from torch import nn
 
 import hyperlearn as hl
-from hyperlearn import nets, recipes
+from hyperlearn import nets, recipes, results
 from hyperlearn.methods import METHODS, HNETConfig
 from hyperlearn.methods.hypernet import HypernetConfig
+
+RESULTS = Path(__file__).parent.parent / "results"
 
 # (image shape, logits) of each benchmark's target; no data is needed for that
 SHAPES = {
@@ -29,6 +32,14 @@ def test_every_number_has_a_source(method: str, benchmark: str) -> None:
     found = recipes.recipe(method, benchmark)
     assert set(found.sources) == {field.name for field in fields(found.config)}
     assert set(found.sources.values()) <= set(recipes.SOURCES)
+
+
+@pytest.mark.parametrize("folder", [RESULTS, RESULTS / "short"])
+def test_the_committed_records_are_of_the_recipes(folder: Path) -> None:
+    """The book's tables are made of them. What was trained otherwise lies in a folder of its own."""
+    found = list(results.read_all(folder))
+    assert found
+    assert [(r.method, r.seed, d) for r in found if (d := recipes.deviations(r, short=folder != RESULTS))] == []
 
 
 def test_a_recipe_leaves_nothing_to_defaults() -> None:
