@@ -279,15 +279,20 @@ def _replay(own: dict[str, Values]) -> dict[str, Values]:
     return {name: values | _GENERATED[name] for name, values in own.items()}
 
 
+def _classifier(own: dict[str, Values]) -> dict[str, Values]:
+    """Tasks share the target's outputs, so that one training serves all three scenarios."""
+    return {name: values | {"output_heads": (None, "ours")} for name, values in own.items()}
+
+
 # Methods of van de Ven & Tolias, who have no CIFAR-10/100.
 _VDV = [benchmark for benchmark in _TRAINING if benchmark != "cifar-10-100"]
 
 _OWN: dict[str, dict[str, Values]] = {
-    "hnet": _HNET,
-    "hnet-iwr": _iwr(_HNET),
-    "lstm-net": _LSTM_NET,
-    "lstm-net-iwr": _iwr(_LSTM_NET),
-    "lstm-net-grow": _grow(_LSTM_NET),
+    "hnet": _classifier(_HNET),
+    "hnet-iwr": _classifier(_iwr(_HNET)),
+    "lstm-net": _classifier(_LSTM_NET),
+    "lstm-net-iwr": _classifier(_iwr(_LSTM_NET)),
+    "lstm-net-grow": _classifier(_grow(_LSTM_NET)),
     "dgr": _DGR,
     "dgr-distill": {name: values | {"temperature": (2.0, "vdV")} for name, values in _DGR.items()},
     "hnet-r": _replay(_HNET_R),

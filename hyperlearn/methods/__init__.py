@@ -3,6 +3,7 @@
 from .base import SCENARIOS, Config, Learner, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
+    ClassifierConfig,
     HNETConfig,
     HNETIWRConfig,
     HypernetConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "DGR",
     "METHODS",
     "SCENARIOS",
+    "ClassifierConfig",
     "Config",
     "DGRConfig",
     "DGRDistillConfig",

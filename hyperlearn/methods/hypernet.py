@@ -10,14 +10,17 @@ What keeps old tasks is one of three things:
   that were generated for a task is taken over all of the task's training images when the task ends (equation 4).
 - growth (section 3.3): `lstm-net-grow`, which trains each task with a fresh Adam and no regularizer
 
-Deviations from the papers: none in the objective. The old tasks' embeddings are constants in the penalty and get no
+Deviations from the papers: none in the objective. In CL1 and CL3 the target of von Oswald et al. has outputs of its own
+for each task, in CL2 all tasks share them; here they share them in all three, unless ``output_heads`` is set. That
+matters where one task's network can read another's images: with shared outputs it may be sure of them, and right, and
+CL3 counts it wrong (Permuted MNIST; chapter 12). The old tasks' embeddings are constants in the penalty and get no
 task gradient, so that with a fresh Adam for each task they do not move. Whether the penalty is taken at the weights as
 they are or one simulated step ahead is the option ``lookahead``. The sum over old tasks of the importance-weighted
 regularizer is estimated from one task a step unless ``exact`` is set.
 """
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +33,7 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
-from .base import SCENARIOS, Config, Count, Learner, NonNegative, Scenario, Setting, Sizes, configuration
+from .base import SCENARIOS, Config, Count, Learner, NonNegative, OrNone, Scenario, Setting, Sizes, configuration
 
 Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
 
@@ -118,6 +121,14 @@ class GrowingConfig(HypernetConfig):
 
     def regularizer(self, hypernet: Hypernetwork) -> None:
         return None
+
+
+@configuration
+class ClassifierConfig(HypernetConfig):
+    """Hyperparameters of a classifier behind a hypernetwork."""
+
+    output_heads: Annotated[Literal["per-task"] | None, OrNone] = None
+    """``"per-task"`` for outputs of its own for each task, as many times more of them; None where all tasks share."""
 
 
 @configuration
@@ -248,14 +259,19 @@ class HypernetLearner(GeneratingLearner):
 
     The target's buffers (running statistics of batch norm, say) are kept for each task and restored with its weights.
     A task that a growing hypernetwork does not have yet is answered with the newest one's weights.
+
+    With ``output_heads="per-task"`` the target has T times K outputs, of which task t uses the K from tK on.
     """
 
     serves = SCENARIOS
     replicable = True
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
-        target = setting.make_target(setting.classes)
+        per_task = isinstance(config, ClassifierConfig) and config.output_heads == "per-task"
+        heads = setting.tasks if per_task else 1
+        target = setting.make_target(setting.classes * heads)
         super().__init__(config, setting, target)
+        self.classes, self.heads = setting.classes, heads
         self.buffer_names = [name for name, _ in target.named_buffers()]
         for number, (_, buffer) in enumerate(target.named_buffers()):
             self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
@@ -264,23 +280,43 @@ class HypernetLearner(GeneratingLearner):
         """The target's buffers for a task (views of what is kept) or several (stacked)."""
         return {name: getattr(self, f"target_buffer_{i}")[index] for i, name in enumerate(self.buffer_names)}
 
+    def own_logits(self, outputs: Tensor, task: int) -> Tensor:
+        """Of the target's outputs ``[..., outputs]``, those that are the logits of ``task``: ``[..., K]``.
+
+        Raises `InputError` where tasks have outputs of their own and a target given by hand has another number of them.
+        """
+        if self.heads == 1:
+            return outputs
+        if outputs.shape[-1] != self.heads * self.classes:
+            raise InputError(
+                f"{self.heads} tasks with {self.classes} outputs of their own each need a target with "
+                f"{self.heads * self.classes} logits, this one has {outputs.shape[-1]}"
+            )
+        return outputs[..., task * self.classes : (task + 1) * self.classes]
+
     def task_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the network that the hypernetwork writes for the present task."""
         state = self.hypernet(self.learned) | self.target_buffers(self.learned)
-        logits = torch.func.functional_call(self.target, state, (batch.images,))
-        return nn.functional.cross_entropy(logits, batch.labels)
+        outputs = torch.func.functional_call(self.target, state, (batch.images,))
+        return nn.functional.cross_entropy(self.own_logits(outputs, self.learned), batch.labels)
 
     def importance(self, task: int, train: Examples) -> Params:
+        def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
+
+        loss = nn.functional.cross_entropy if self.heads == 1 else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
-        return fisher_information(self.target, params, train.images, train.labels, buffers=self.target_buffers(task))
+        buffers = self.target_buffers(task)
+        return fisher_information(self.target, params, train.images, train.labels, buffers=buffers, loss=loss)
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
         state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
-        logits = task_logits(self.target, state, images)
+        outputs = task_logits(self.target, state, images)
+        logits = torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
         if task is None:
             return infer_by_entropy(logits)
         labels = logits[0].argmax(1)
@@ -291,35 +327,35 @@ class HypernetLearner(GeneratingLearner):
 
 
 @configuration
-class HNETConfig(ChunkedConfig, OutputPenaltyConfig):
+class HNETConfig(ClassifierConfig, ChunkedConfig, OutputPenaltyConfig):
     """Chunked hypernetwork with output regularizer (von Oswald et al. 2020)."""
 
     learner_class = HypernetLearner
 
 
 @configuration
-class HNETIWRConfig(ChunkedConfig, ImportancePenaltyConfig):
+class HNETIWRConfig(ClassifierConfig, ChunkedConfig, ImportancePenaltyConfig):
     """Chunked hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
 @configuration
-class LSTMNetConfig(LSTMConfig, OutputPenaltyConfig):
+class LSTMNetConfig(ClassifierConfig, LSTMConfig, OutputPenaltyConfig):
     """LSTM hypernetwork with output regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
 @configuration
-class LSTMNetIWRConfig(LSTMConfig, ImportancePenaltyConfig):
+class LSTMNetIWRConfig(ClassifierConfig, LSTMConfig, ImportancePenaltyConfig):
     """LSTM hypernetwork with importance-weighted regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
 
 
 @configuration
-class LSTMNetGrowConfig(GrowingConfig):
+class LSTMNetGrowConfig(ClassifierConfig, GrowingConfig):
     """LSTM hypernetwork that grows with each task, without regularizer (Chandra et al. 2022)."""
 
     learner_class = HypernetLearner
