@@ -11,12 +11,11 @@ What keeps old tasks is one of three things:
 - growth (section 3.3): `lstm-net-grow`, which trains each task with a fresh Adam and no regularizer
 
 Deviations from the papers: none in the objective. In CL1 and CL3 the target of von Oswald et al. has outputs of its own
-for each task, in CL2 all tasks share them; here they share them in all three, unless ``output_heads`` is set. That
-matters where one task's network can read another's images: with shared outputs it may be sure of them, and right, and
-CL3 counts it wrong (Permuted MNIST; chapter 12). The old tasks' embeddings are constants in the penalty and get no
-task gradient, so that with a fresh Adam for each task they do not move. Whether the penalty is taken at the weights as
-they are or one simulated step ahead is the option ``lookahead``. The sum over old tasks of the importance-weighted
-regularizer is estimated from one task a step unless ``exact`` is set.
+for each task, in CL2 all tasks share them; here they share them in all three, unless ``output_heads`` is set. Chapter
+12 measures both: which is better depends on the benchmark and the method. The old tasks' embeddings are constants in
+the penalty and get no task gradient, so that with a fresh Adam for each task they do not move. Whether the penalty is
+taken at the weights as they are or one simulated step ahead is the option ``lookahead``. The sum over old tasks of the
+importance-weighted regularizer is estimated from one task a step unless ``exact`` is set.
 """
 
 from abc import abstractmethod
