@@ -3,7 +3,6 @@
 A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from .benchmarks import Benchmark
 from .compiling import Compile
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Scenario
-from .results import Result
+from .results import Result, as_recorded, differing
 from .training import Progress, train
 
 SOURCES = {
@@ -468,9 +467,8 @@ def deviations(result: Result, short: bool = False) -> dict[str, Any]:
         return {}
     changed = shortened(result.benchmark) if short else {}
     recipe = configure(result.method, result.benchmark, cast(Scenario, result.scenario), **changed)
-    # A tuple of a run is a list in its record.
-    wanted, config = (json.loads(json.dumps(values)) for values in (recipe.record(), result.config))
-    return {name: config.get(name) for name in {**wanted, **config} if config.get(name) != wanted.get(name)}
+    config = as_recorded(result.config)
+    return {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
 
 
 def _lower(message: str) -> str:

@@ -183,11 +183,27 @@ def check_not_taken(
     path = record_path(folder, benchmark, method, scenario, seed)
     if not path.exists():
         return
-    differing = difference(read(path).config, json.loads(json.dumps(config)))
-    if differing:
+    differences = difference(read(path).config, as_recorded(config))
+    if differences:
         raise InputError(
-            f"{path} is the record of a run with {differing}; name another --results folder or remove the record"
+            f"{path} is the record of a run with {differences}; name another --results folder or remove the record"
         )
+
+
+def as_recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as it is when it was written to a record and read again.
+
+    Example:
+        >>> as_recorded({"hidden": (10, 10)})
+        {'hidden': [10, 10]}
+    """
+    recorded: dict[str, Any] = json.loads(json.dumps(config))
+    return recorded
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The fields in which two configurations differ."""
+    return [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -197,5 +213,4 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         >>> difference({"seed": 0, "beta": 0.01}, {"seed": 0, "beta": 0.1})
         'beta = 0.01, this run has 0.1'
     """
-    names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
-    return "; ".join(f"{name} = {there.get(name)}, this run has {here.get(name)}" for name in names)
+    return "; ".join(f"{name} = {there.get(name)}, this run has {here.get(name)}" for name in differing(there, here))

@@ -1,6 +1,5 @@
 """Choosing hyperparameters on validation images: a search over a grid, of which every trial is kept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,7 +15,7 @@ from .errors import InputError
 from .files import write_atomically
 from .methods import Scenario
 from .recipes import configure
-from .results import check_writable
+from .results import as_recorded, check_writable
 from .training import Progress, commit, train
 from .version import __version__
 
@@ -152,7 +151,7 @@ def search(
     if found.tasks != tasks:
         raise InputError(f"{path}: a search over {_tasks(found.tasks)}, not {_tasks(tasks)}; they do not compare")
     for config in configs:
-        plain = json.loads(json.dumps(config.record()))
+        plain = as_recorded(config.record())
         for seed in range(seeds):
             if any((trial.config, trial.seed) == (plain, seed) for trial in found.trials):
                 continue

@@ -451,7 +451,7 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     """With batch norm's statistics, augmentation and the learning rate as they would have been."""
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
     settings = {**TINY, "epochs": 10, "images_per_class": 1, **({"chunk_size": 3000} if method != "finetune" else {})}
-    benchmark = hl.benchmarks.Benchmark("cifar-10-100", hl.benchmarks.cifar_10_100().tasks[:3])
+    benchmark = hl.benchmarks.first(hl.benchmarks.cifar_10_100(), 3)
     run = partial(hl.run, method, benchmark, "cl1", 1, **settings)
     whole = run()
     step = training.Run.save

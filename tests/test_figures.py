@@ -47,7 +47,7 @@ def test_what_is_kept_is_what_a_learner_of_so_many_tasks_keeps(method: str) -> N
     digits = hl.benchmarks.split_digits()
     runs = {}
     for tasks in (2, 5):
-        benchmark = hl.benchmarks.Benchmark("split-digits", digits.tasks[:tasks])
+        benchmark = hl.benchmarks.first(digits, tasks)
         sizes = {} if method == "scratch" else {"chunk_size": 300}
         runs[tasks] = hl.run(method, benchmark, "cl1", iterations=1, target="mlp-10", **sizes)
     kept = plots.kept_values(runs[5])

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 import hyperlearn as hl
 from hyperlearn import recipes
-from hyperlearn.benchmarks import Benchmark
 from hyperlearn.data import Batch
 from hyperlearn.fisher import fisher_information
 from hyperlearn.methods.hypernet import HypernetLearner
@@ -98,7 +97,7 @@ def test_a_module_with_too_few_logits() -> None:
 
 
 def test_several_seeds_at_once() -> None:
-    two = Benchmark(DIGITS.name, DIGITS.tasks[:2])
+    two = hl.benchmarks.first(DIGITS, 2)
     config = recipes.configure("hnet", "split-digits", iterations=20, output_heads="per-task")
     together = hl.replicas.train_replicas("hnet", config, two, [0, 1])
     for seed, results in enumerate(together):

@@ -64,7 +64,7 @@ def doubled(benchmark: Benchmark) -> Benchmark:
 @pytest.mark.parametrize("method", SMALL)
 def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
     """All weights after three tasks of six steps, to nine digits, and so every accuracy."""
-    three = Benchmark(DIGITS.name, doubled(DIGITS).tasks[:3])
+    three = hl.benchmarks.first(doubled(DIGITS), 3)
     together = train_replicas(method, config(method), three, SEEDS, device="cpu")
     alone = [train(method, config(method), three, seed=seed, device="cpu") for seed in SEEDS]
     for got, expected in zip(weights(made[:3]), weights(made[3:]), strict=True):

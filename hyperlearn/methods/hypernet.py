@@ -303,6 +303,7 @@ class HypernetLearner(GeneratingLearner):
         def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
             return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
 
+        # Given cross-entropy itself, it checks the labels against the number of logits.
         loss = nn.functional.cross_entropy if self.heads == 1 else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
