@@ -33,7 +33,11 @@ class Task:
 class Benchmark:
     """Tasks of the same image shape and the same number of classes, in the order in which they are learnt.
 
-    Raises `InputError` where the tasks differ in shape or number of classes, or where a label lies outside them.
+    A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
+    any order.
+
+    Raises `InputError` where the tasks differ in shape or number of classes, where a label lies outside them, or where
+    images or labels have a type that cannot be learnt from.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Benchmark:
                 )
             for part, examples in (("training", task.train), ("test", task.test)):
                 _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
+        object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -65,12 +70,30 @@ class Benchmark:
         return len(self.tasks)
 
 
+def _numbered(task: Task, number: int) -> Task:
+    """The same task in the place ``number``; itself, if it is there already."""
+
+    def part(examples: Examples) -> Examples:
+        here = bool((examples.tasks == number).all())
+        return examples if here else replace(examples, tasks=torch.full_like(examples.labels, number))
+
+    parts = part(task.train), part(task.validation), part(task.test)
+    same = all(a is b for a, b in zip(parts, (task.train, task.validation, task.test), strict=True))
+    return task if same else replace(task, train=parts[0], validation=parts[1], test=parts[2])
+
+
 def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> None:
     if len(examples) == 0:
         raise InputError(f"{where}: there are none")
     if tuple(examples.images.shape[1:]) != benchmark.image_shape:
         raise InputError(
             f"{where}: shape {tuple(examples.images.shape[1:])}, expected {benchmark.image_shape} as in task 0"
+        )
+    images, labels = examples.images.dtype, examples.labels.dtype
+    if not (images == torch.uint8 or images.is_floating_point) or labels != torch.int64:
+        raise InputError(
+            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point, and "
+            "labels torch.int64"
         )
     if examples.images.is_floating_point() and not bool(examples.images.isfinite().all()):
         raise InputError(f"{where}: NaN or infinite values")

@@ -84,6 +84,15 @@ def count(module: nn.Module, trainable: bool = False) -> int:
 def compression_ratio(hypernet: nn.Module, target: nn.Module) -> float:
     """Trainable parameters of the hypernetwork over those of the target (Chandra et al. 2022, Figure 2a).
 
-    Below 1 the hypernetwork is smaller than the one network it writes, however many tasks it serves.
+    Below 1 what is trained is smaller than the one network that it writes. What does not need a gradient is left out: a
+    part that you froze, and in a growing hypernetwork all that earlier tasks have. A record's ratio has the sum over
+    all tasks, frozen or not.
+
+    Example:
+        >>> from hyperlearn.hypernets import ChunkedHypernet
+        >>> target = nn.Linear(4, 2)
+        >>> hypernet = ChunkedHypernet(target, tasks=2, chunk_size=5, task_dim=1, chunk_dim=1, hidden=())
+        >>> compression_ratio(hypernet, target)
+        1.9
     """
     return count(hypernet, trainable=True) / count(target)

@@ -1,6 +1,7 @@
 """Figures of results. Colours are those of Okabe and Ito, which colour-blind readers can tell apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, cycle
 from statistics import mean, stdev
 from typing import Any
 
@@ -74,6 +75,12 @@ def accuracy_matrix(
     return _figure(ax)
 
 
+def looks() -> Iterator[tuple[str, str]]:
+    """A colour and a marker for each of many lines; lines of the same colour have different markers."""
+    for shift in count():
+        yield from ((color, MARKERS[(number + shift) % len(MARKERS)]) for number, color in enumerate(PALETTE))
+
+
 def accuracy_over_time(
     runs: Mapping[str, Result | Sequence[Result]], ax: Axes | None = None, chance: float | None = None
 ) -> Figure:
@@ -87,7 +94,7 @@ def accuracy_over_time(
     if ax is None:
         ax = new()[1][0, 0]
     tasks = 0
-    for (label, given), color, marker in zip(runs.items(), PALETTE, MARKERS, strict=False):
+    for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
         results = [given] if isinstance(given, Result) else list(given)
         curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
@@ -116,7 +123,7 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
-    for row, (label, color) in enumerate(zip(labels, PALETTE * 4, strict=False)):
+    for row, (label, color) in enumerate(zip(labels, cycle(PALETTE), strict=False)):
         values = [100 * result.average_accuracy for result in runs[label]]
         ax.errorbar(
             mean(values),
@@ -139,7 +146,8 @@ def kept_values(result: Result) -> list[int]:
     The importance weights of IWR are kept beside what is trained; all else that a task adds is a part of it.
     """
     sizes, tasks = result.parameters, len(result.accuracy_matrix)
-    trained = sizes.stored_per_task - (sizes.target if "normalization" in result.config else 0)
+    weighted = "normalization" in result.config  # the embedding is trained, the importance weights are not
+    trained = result.config["task_dim"] if weighted else sizes.stored_per_task
     return [sizes.trainable - tasks * trained + task * sizes.stored_per_task for task in range(1, tasks + 1)]
 
 
@@ -154,7 +162,7 @@ def cost_over_tasks(runs: Mapping[str, Sequence[Result]]) -> Figure:
     """
     figure, axes = new(2, 1, height=5.6)
     time, memory = axes[:, 0]
-    for (label, results), color, marker in zip(runs.items(), PALETTE, MARKERS, strict=False):
+    for (label, results), (color, marker) in zip(runs.items(), looks(), strict=False):
         style = {"color": color, "marker": marker, "label": f"{label} (n = {len(results)})"}
         seconds = np.median([np.array(r.seconds.train) / r.seconds.train[1] for r in results], axis=0)
         time.plot(range(2, len(seconds) + 1), seconds[1:], **style)

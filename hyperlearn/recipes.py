@@ -348,9 +348,6 @@ With a hundred images of each class, all test images of CIFAR-100 are used. A hy
 get going: small batches give four times the steps for the same images, and most are at the full learning rate.
 """
 
-LIKE = {"split-fashion-mnist": "split-mnist"}
-"""Benchmarks that borrow another's recipe. A benchmark of the reader's own borrows that of Split MNIST too."""
-
 
 def methods(benchmark: str) -> list[str]:
     """The methods that have a recipe for ``benchmark``.
@@ -363,7 +360,7 @@ def methods(benchmark: str) -> list[str]:
 
 
 def _known(benchmark: str) -> str:
-    """The benchmark whose recipes are used for ``benchmark``."""
+    """The benchmark whose recipes are used for ``benchmark``; Split MNIST's for the reader's own and Fashion-MNIST."""
     return benchmark if benchmark in _TRAINING else "split-mnist"
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .hypernets.base import EmbeddingHypernet, SharedHead
+from .hypernets.base import EmbeddingHypernet, SharedHead, write_chunks
 
 MOST_TASKS = 10
 """Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest
@@ -24,6 +24,10 @@ class _Regularizer(ABC):
     def __init__(self, hypernet: EmbeddingHypernet, beta: float, memory: "_Memory") -> None:
         if not 0 <= beta < float("inf"):
             raise InputError(f"beta must be a number >= 0, got {beta}")
+        if not isinstance(hypernet, EmbeddingHypernet):
+            raise InputError(
+                f"a regularizer holds what an EmbeddingHypernet writes, and {type(hypernet).__name__} is none"
+            )
         self.hypernet = hypernet
         self.beta = beta
         self.memory = memory
@@ -92,7 +96,8 @@ class OutputRegularizer(_Regularizer):
             stands for that over all: an unbiased estimate whose cost does not grow with the number of tasks.
 
     Raises:
-        InputError: beta is negative or no number, or the form is not known or does not fit the hypernetwork.
+        InputError: beta is negative or no number, the hypernetwork is no `EmbeddingHypernet`, or the form is not known
+            or does not fit it.
 
     Example:
         >>> from hyperlearn.hypernets import ChunkedHypernet
@@ -113,14 +118,12 @@ class OutputRegularizer(_Regularizer):
         if form not in ("auto", "gram", "direct"):
             raise InputError(f"no form {form!r}; there are auto, gram and direct")
         memory: _Targets | _Gram
-        if form == "direct" or not isinstance(hypernet, SharedHead):
-            if form == "gram":
-                raise InputError(
-                    f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}"
-                )
-            memory = _Targets(hypernet)
-        else:
+        if form != "direct" and writes_by_one_head(hypernet):
             memory = _Gram(hypernet)
+        elif form == "gram":
+            raise InputError(f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}")
+        else:
+            memory = _Targets(hypernet)
         super().__init__(hypernet, beta, memory)
         self.memory: _Targets | _Gram = memory
         self.most = MOST_TASKS if form == "auto" else None
@@ -168,7 +171,8 @@ class ImportanceWeightedRegularizer(_Regularizer):
         exact: sum over all old tasks in each call instead of drawing one.
 
     Raises:
-        InputError: beta is negative or no number, or the normalization is not known.
+        InputError: beta is negative or no number, the hypernetwork is no `EmbeddingHypernet`, or the normalization is
+            not known.
 
     Example:
         >>> from hyperlearn.hypernets import ChunkedHypernet
@@ -190,7 +194,7 @@ class ImportanceWeightedRegularizer(_Regularizer):
     ) -> None:
         if normalization not in ("none", "mean"):
             raise InputError(f"no normalization {normalization!r}; there are none and mean")
-        memory = _Features(hypernet) if isinstance(hypernet, SharedHead) else _Targets(hypernet)
+        memory = _Features(hypernet) if writes_by_one_head(hypernet) else _Targets(hypernet)
         super().__init__(hypernet, beta, memory)
         self.normalization = normalization
         self.exact = exact
@@ -248,6 +252,16 @@ class ImportanceWeightedRegularizer(_Regularizer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.fisher = list(state["fisher"])
+
+
+def writes_by_one_head(hypernet: EmbeddingHypernet) -> TypeGuard[SharedHead]:
+    """Whether it is a `SharedHead` that writes what a `SharedHead` writes: a subclass may do something else."""
+    if not isinstance(hypernet, SharedHead):
+        return False
+    with torch.no_grad():
+        embedding = hypernet.task_embeddings[:1]
+        chunks = write_chunks(hypernet.head, hypernet.features(embedding), hypernet.layout.numel)
+        return torch.allclose(hypernet.write(embedding), chunks)
 
 
 class _Memory(ABC):

@@ -59,12 +59,12 @@ def train_replicas(
         device: ``auto``, ``cpu`` or ``cuda``.
         target: as in `train`.
         checkpoint: a folder. At the end of each task every replica leaves the checkpoint of its single run there, and
-            they go on from the first task that one of them has not learnt.
+            they go on from the first task that none of them has begun, after those behind have caught up one by one.
         progress: called as the runs go on.
 
     Raises:
-        InputError: as `train`; two seeds are the same; or the method, its target or its augmentation needs what one
-            program cannot do for several: random numbers, or state that is not a parameter.
+        InputError: as `train`; two seeds are the same; or the method, its target, its augmentation or the number of
+            tasks needs what one program cannot do for several: random numbers, or state that is not a parameter.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"replicas need one seed each, all different, got {list(seeds)}")
@@ -74,12 +74,12 @@ def train_replicas(
     for run in runs:
         with run.random.current():
             files.append(run.start(checkpoint))
-    if len({(run.task, run.step) for run in runs}) > 1 or runs[0].step:
-        places = ", ".join(f"seed {run.seed}: task {run.task}, step {run.step}" for run in runs)
-        raise InputError(
-            f"replicas go on together, from a task's beginning, and these checkpoints are of different places: "
-            f"{places}; run the seeds one by one, or remove the checkpoints"
-        )
+    together = max(run.task + (run.step > 0) for run in runs)
+    for run, file in zip(runs, files, strict=True):
+        while run.task < together:
+            with run.random.current(), flush_denormals():
+                run.learn_task(file)
+                run.finish_task(file)
     while runs[0].task < len(runs[0].benchmark):
         with flush_denormals():
             _learn_task(runs)
@@ -102,12 +102,20 @@ def _check(method: str, learner: Learner) -> None:
         reason = "its step needs more than parameters and a batch"
     elif isinstance(learner, GeneratingLearner) and not isinstance(learner.regularizer, OutputRegularizer | None):
         reason = "its regularizer draws random numbers"
+    elif isinstance(learner, GeneratingLearner) and _draws_tasks(learner):
+        reason = f"with {learner.hypernet.tasks} tasks its regularizer draws some of them at random"
     elif learner.config.augmentation:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
         reason = "its target has buffers, as batch norm has"
     if reason:
         raise InputError(f"{method} cannot train several seeds at once: {reason}; run them one by one")
+
+
+def _draws_tasks(learner: GeneratingLearner) -> bool:
+    """Whether the output regularizer will look at some of the old tasks alone."""
+    most = learner.regularizer.most if isinstance(learner.regularizer, OutputRegularizer) else None
+    return most is not None and learner.hypernet.tasks - 1 > most
 
 
 def _learn_task(runs: list[Run]) -> None:
@@ -195,7 +203,16 @@ class _Program:
             return functional_call(self.module, params | frozen, (None, targets))
 
         # A sum over replicas, none of whose parameters is another's: the gradient of each is that of its own loss.
-        vmap(loss)(self.params, self.frozen, batch).sum().backward()
+        try:
+            losses = vmap(loss)(self.params, self.frozen, batch)
+        except RuntimeError as error:
+            if "random operation" not in str(error):
+                raise
+            raise InputError(
+                "several seeds cannot train at once: the target draws random numbers, as dropout does; run them one by "
+                "one"
+            ) from error
+        losses.sum().backward()
         if self.targets is None:
             return
         if self.looks_ahead:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from .data import Batch, Examples, draw_indices, flip_and_crop
 from .errors import InputError
 from .files import load_tensors, save_tensors
 from .methods import SCENARIOS, Config, Learner, Scenario
+from .methods.hypernet import HypernetLearner
 from .processor import flush_denormals, keep_freed_memory
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
 from .version import __version__
@@ -32,7 +34,7 @@ from .version import __version__
 CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 
 
 def checkpoint_path(folder: Path, benchmark: str, method: str, scenarios: Sequence[Scenario], seed: int) -> Path:
@@ -230,18 +232,26 @@ class Run:
     ) -> None:
         self.method, self.config, self.seed = method, config, seed
         self.recorded = config.record() | ({} if target is None else {"target": _name(target)})
+        self.printed: dict[str, str] = {}
         self.device, self.progress = pick_device(device), progress or _silent
         if self.device.type == "cpu":
             keep_freed_memory()
         self.benchmark = config.limited(benchmark)
+        if config.augmentation and len(benchmark.image_shape) != 3:
+            raise InputError(
+                f"augmentation {config.augmentation} is for images [channels, height, width]; those of "
+                f"{benchmark.name} have shape {benchmark.image_shape}"
+            )
         self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
         self.random = RandomStream(seed, self.device)
         steps = sum(config.steps(len(task.train)) for task in self.benchmark.tasks)
         self.compiler = TargetCompiler(compile, steps, self.device)
         with self.random.current():
             setting = config.setting(self.benchmark, *self.scenarios, make_target=_target_maker(target, config))
-            setting = replace(setting, make_target=self.compiler.wrap(setting.make_target))
+            make = setting.make_target if target is None else self.print_of(setting.make_target)
+            setting = replace(setting, make_target=self.compiler.wrap(make))
             self.learner: Learner = config.learner_class(config, setting).to(self.device)
+        self.never_finite = not_finite(self.learner)  # an attention mask, say
         self.optimizer: Optimizer | None = None
         self.task = 0
         self.step = 0
@@ -250,6 +260,16 @@ class Run:
         self.inferred: dict[str, float | None] = {}
         self.train_seconds: list[float] = []
         self.evaluate_seconds: dict[str, float] = dict.fromkeys(self.scenarios, 0.0)
+
+    def print_of(self, make: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+        """``make``, which keeps how the target of the user's own prints: its name does not say what it is made of."""
+
+        def printing(outputs: int) -> nn.Module:
+            target = make(outputs)
+            self.printed["fingerprint of the target"] = blake2b(repr(target).encode(), digest_size=8).hexdigest()
+            return target
+
+        return printing
 
     def go(self, checkpoint: Path | None) -> None:
         """Train and measure to the end, from a checkpoint if there is one."""
@@ -260,7 +280,10 @@ class Run:
 
     def start(self, checkpoint: Path | None) -> Path | None:
         """Take up the run's checkpoint in the folder ``checkpoint``, or begin; returns the file that it is kept in."""
-        name = self.benchmark.name
+        name, images = self.benchmark.name, self.benchmark.tasks[0].train.images.dtype
+        weights = next(self.learner.parameters()).dtype
+        if images not in (torch.uint8, weights):
+            raise InputError(f"{name}: images of {images}, but the weights are {weights}; images.to({weights}) helps")
         file = checkpoint and checkpoint_path(checkpoint, name, self.method, self.scenarios, self.seed)
         if file and file.exists():
             self.load(file)
@@ -295,6 +318,7 @@ class Run:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.task)
         order = draw_indices(len(data), self.config.batch_size, self.config.steps(len(data)), generator)
         self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
+        self.learner.train()  # a target given by hand may be in any mode
         if self.step == 0:
             if self.learner.fresh_optimizer or self.optimizer is None:
                 self.optimizer = self.new_optimizer(self.learner.trainable())
@@ -303,20 +327,24 @@ class Run:
 
     def finish_task(self, file: Path | None) -> None:
         """After its last step: what the method does at a task's end, measure on all tasks, keep that in ``file``."""
+        self.check_finite()  # before the task's end too, which may do sums with the weights
         started = time.perf_counter()
         self.learner.end_task(self.task, self.benchmark.tasks[self.task].train.to(self.device))
         self.train_seconds[-1] += clock(self.device) - started
-        for name, tensor in self.learner.state_dict().items():
-            if isinstance(tensor, torch.Tensor) and not bool(tensor.isfinite().all()):
-                raise InputError(
-                    f"{self.method} on {self.benchmark.name}: {name} became NaN or infinite in task {self.task}; "
-                    "a smaller learning rate or beta may help"
-                )
+        self.check_finite()
         for scenario in self.scenarios:
             self.accuracy[scenario].append(self.measure(scenario))
         self.task, self.step = self.task + 1, 0
         if file:
             self.save(file)
+
+    def check_finite(self) -> None:
+        """Raise `InputError` for a parameter or buffer that became NaN or infinite."""
+        for name in sorted(not_finite(self.learner) - self.never_finite):
+            raise InputError(
+                f"{self.method} on {self.benchmark.name}: {name} became NaN or infinite in task {self.task}; "
+                "a smaller learning rate or beta may help"
+            )
 
     def training_data(self) -> Examples:
         """What is trained on in the present task."""
@@ -386,11 +414,23 @@ class Run:
             "device": self.device.type,
             "benchmark": self.benchmark.name,
             "images": [(len(task.train), len(task.test)) for task in self.benchmark.tasks],
+            "fingerprint of the images and labels": self.fingerprint,
             "method": self.method,
             "scenarios": tuple(self.scenarios),
             "seed": self.seed,
             **self.recorded,
+            **self.printed,
         }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for the same images and labels in the same order; of other data a run must not go on."""
+        made = blake2b(digest_size=8)
+        for task in self.benchmark.tasks:
+            for examples in (task.train, task.test):
+                for tensor in (examples.images, examples.labels):
+                    made.update(tensor.contiguous().numpy(force=True).data)
+        return made.hexdigest()
 
     def save(self, file: Path) -> None:
         """Write a checkpoint atomically."""
@@ -449,9 +489,10 @@ def _target_maker(
 ) -> Callable[[int], nn.Module] | None:
     if not isinstance(target, nn.Module):
         return target
-    if not config.learner_class.serves:
+    if not issubclass(config.learner_class, HypernetLearner):
         raise InputError(
-            "this method's target has one logit for each class of all tasks; give a function outputs -> module"
+            "this method makes its target itself, with as many logits as it needs and from the seed's first weights; "
+            "give a function outputs -> module"
         )
     module = target
 
@@ -459,6 +500,12 @@ def _target_maker(
         return deepcopy(module)
 
     return copy_of
+
+
+def not_finite(module: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that hold a NaN or an infinite value."""
+    state = module.state_dict().items()
+    return {name for name, kept in state if isinstance(kept, Tensor) and not bool(kept.isfinite().all())}
 
 
 def _name(target: nn.Module | Callable[[int], nn.Module]) -> str:

@@ -169,14 +169,22 @@ def search(
     """
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     configs = [configure(method, benchmark, scenario or "cl1", **point) for point in points]  # all are valid
+    if seeds < 1:
+        raise InputError(f"a search needs at least one seed, got {seeds}")
     path = search_path(folder, benchmark, method, scenario)
     check_writable(path.parent)
     learnt = validation_tasks(benchmark, tasks)
-    images = sum(len(task.test) for task in learnt.tasks)
+    sizes = {sum(len(task.test) for task in config.limited(learnt).tasks) for config in configs}
+    if len(sizes) > 1:
+        raise InputError(f"{method}: points that are measured on different numbers of images do not compare: {sizes}")
+    images = sizes.pop()
     empty = Search(benchmark=benchmark, method=method, held_out=HELD_OUT, images=images, trials=[], tasks=tasks)
     found = read(path) if path.exists() else empty
-    if found.tasks != tasks:
-        raise InputError(f"{path}: a search over {_tasks(found.tasks)}, not {_tasks(tasks)}; they do not compare")
+    if (found.tasks, found.images) != (tasks, images):
+        raise InputError(
+            f"{path}: a search over {_tasks(found.tasks)} ({found.images} images), not {_tasks(tasks)} ({images} "
+            "images); they do not compare"
+        )
     for config in configs:
         plain = as_recorded(config.record())
         for seed in range(seeds):

@@ -75,6 +75,10 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "chunk size must be from 1 to the target's 16802",
         ),
         (["run", "split-digits", "hnet", "--target", "vgg"], "no target network 'vgg'"),
+        (
+            ["run", "split-digits", "hnet", "--augmentation", "flip-crop"],
+            "augmentation flip-crop is for images [channels, height, width]; those of split-digits have shape (8, 8)",
+        ),
         (["run", "split-digits", "hnet", "--seed", "-1"], "expected a whole number >= 0, got '-1'"),
         (["run", "split-digits", "hnet", "--device", "tpu"], "no device 'tpu'; there are auto, cpu, cuda"),
         (["run", "split-digits", "hnet", "extra"], "not understood: extra"),

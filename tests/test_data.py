@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,37 @@ def test_tuning_sees_no_test_image() -> None:
 def test_a_benchmark_that_cannot_be_is_refused(tasks: list[hl.benchmarks.Task], message: str) -> None:
     with pytest.raises(hl.InputError, match=message):
         hl.benchmarks.Benchmark("mine", tuple(tasks))
+
+
+def test_a_task_is_numbered_by_its_place() -> None:
+    """Tasks may be taken from another benchmark, in any order: the number decides which outputs are trained."""
+    digits = hl.benchmarks.split_digits()
+    turned = hl.benchmarks.Benchmark("turned", digits.tasks[::-1])
+    for number, (made, given) in enumerate(zip(turned.tasks, digits.tasks[::-1], strict=True)):
+        assert (made.train.tasks == number).all()
+        assert (made.test.tasks == number).all()
+        assert made.train.images is given.train.images
+        assert (given.train.tasks == 4 - number).all()  # the other benchmark is as it was
+    assert hl.benchmarks.Benchmark("same", digits.tasks).tasks[0] is digits.tasks[0]
+    learnt = hl.run("finetune", turned, "cl1", iterations=30, target="mlp-20")
+    assert learnt.metrics.during_accuracy > 0.9
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [(torch.int64, torch.int64), (torch.uint8, torch.int32), (torch.float32, torch.float32)]
+)
+def test_types_that_cannot_be_learnt_from_are_refused(images: torch.dtype, labels: torch.dtype) -> None:
+    good = examples()
+    bad = replace(good, images=good.images.to(images), labels=good.labels.to(labels))
+    with pytest.raises(hl.InputError, match=f"mine: task 0, training images: {images} with labels of {labels}"):
+        hl.benchmarks.Benchmark("mine", (task(bad),))
+
+
+def test_images_in_another_precision_than_the_weights_are_refused() -> None:
+    good = examples()
+    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=good.images.double())),))
+    with pytest.raises(hl.InputError, match=r"images of torch.float64, but the weights are torch.float32"):
+        hl.run("finetune", double, iterations=1, target="mlp-5")
 
 
 def test_nan_images_are_refused_with_the_task_named() -> None:

@@ -88,6 +88,37 @@ def test_an_own_hypernetwork_with_one_head_gets_the_gram_form() -> None:
     torch.testing.assert_close(gram, direct)
 
 
+class Shifted(hl.ChunkedHypernet):
+    """Has one head, and writes something else than the head does."""
+
+    def write(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return 0.1 * super().write(embeddings) + 1
+
+
+def test_an_own_hypernetwork_that_changes_what_its_head_writes() -> None:
+    hypernet = Shifted(nn.Linear(6, 4), tasks=2, chunk_size=8, task_dim=3, chunk_dim=3)
+    auto, direct = hl.OutputRegularizer(hypernet, 1.0), hl.OutputRegularizer(hypernet, 1.0, "direct")
+    weighted = hl.ImportanceWeightedRegularizer(hypernet, 1.0)
+    auto.remember(0)
+    direct.remember(0)
+    weighted.remember(0, torch.ones(28))
+    assert weighted() == auto() == 0  # nothing has moved
+    with torch.no_grad():
+        hypernet.head.bias += 1
+    assert auto() == direct()
+    torch.testing.assert_close(auto().detach(), torch.tensor(28 * 0.1**2))
+    torch.testing.assert_close(weighted().detach(), auto().detach())
+    with pytest.raises(hl.InputError, match="the Gram form needs a hypernetwork with one linear head, not Shifted"):
+        hl.OutputRegularizer(hypernet, 1.0, "gram")
+
+
+def test_a_growing_hypernetwork_needs_no_regularizer_and_gets_none() -> None:
+    growing = hl.GrowingLSTMHypernet(nn.Linear(6, 4), chunk_size=8, task_dim=3, chunk_dim=3, hidden_size=2)
+    for kind in (hl.OutputRegularizer, hl.ImportanceWeightedRegularizer):
+        with pytest.raises(hl.InputError, match="an EmbeddingHypernet writes, and GrowingLSTMHypernet is none"):
+            kind(growing, 1.0)
+
+
 def test_own_methods_run_as_they_are() -> None:
     results = hl.training.train("film", FiLMConfig(**SHORT, chunk_size=100), DIGITS, seed=1)
     assert set(results) == {"cl1", "cl2", "cl3"}

@@ -41,6 +41,17 @@ def test_average_accuracy_shows_every_seed() -> None:
     assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
 
 
+def test_no_run_is_left_out_of_a_figure() -> None:
+    many = {f"run {number}": RUNS[:1] for number in range(2 * len(plots.PALETTE) + 1)}
+    for figure in (plots.accuracy_over_time(many), plots.average_accuracy(many), plots.cost_over_tasks(many)):
+        labels = [ax.get_legend_handles_labels()[1] for ax in figure.axes] + [
+            [text.get_text() for text in ax.get_yticklabels()] for ax in figure.axes
+        ]
+        assert any(len(found) == len(many) and "run 14" in found[-1] for found in labels)
+    looks = [look for look, _ in zip(plots.looks(), many, strict=False)]
+    assert len(set(looks)) == len(looks)
+
+
 @pytest.mark.parametrize("method", ["hnet", "hnet-iwr", "lstm-net-grow", "scratch"])
 def test_what_is_kept_is_what_a_learner_of_so_many_tasks_keeps(method: str) -> None:
     """The record of five tasks says what is kept after fewer: as much as that of a benchmark that ends there."""
@@ -56,6 +67,18 @@ def test_what_is_kept_is_what_a_learner_of_so_many_tasks_keeps(method: str) -> N
     assert added == {runs[5].parameters.stored_per_task}
     fisher = 5 * runs[5].parameters.target if method == "hnet-iwr" else 0
     assert kept[-1] == runs[5].parameters.trainable + fisher
+
+
+def test_what_importance_weights_of_a_decoder_keep() -> None:
+    """Replay weighs the decoder, which is a part of the target that the record names."""
+    digits = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
+    weighted, plain = (
+        hl.run(method, digits, "cl1", iterations=1, target="mlp-10", chunk_size=300)
+        for method in ("hnet-iwr-r", "hnet-r")
+    )
+    decoder = weighted.parameters.stored_per_task - plain.parameters.stored_per_task
+    assert 0 < decoder < weighted.parameters.target
+    assert plots.kept_values(weighted)[-1] == weighted.parameters.trainable + 2 * decoder
 
 
 def test_cost_over_tasks_is_relative_to_task_2_and_to_a_target() -> None:

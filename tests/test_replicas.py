@@ -1,5 +1,6 @@
 """Several seeds as one program: each replica against its single run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import hyperlearn as hl
 from hyperlearn import replicas, training
 from hyperlearn.benchmarks import Benchmark
+from hyperlearn.data import Examples, as_float
 from hyperlearn.recipes import configure
 from hyperlearn.replicas import train_replicas
 from hyperlearn.training import Run, train
@@ -52,13 +54,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     return found
 
 
-def doubled(benchmark: Benchmark) -> Benchmark:
-    def double(examples: hl.data.Examples) -> hl.data.Examples:
-        return hl.data.Examples(hl.data.as_float(examples.images).double(), examples.labels, examples.tasks)
-
+def each_part(benchmark: Benchmark, change: Callable[[Examples], Examples]) -> Benchmark:
     parts = ("train", "validation", "test")
-    tasks = [replace(task, **{part: double(getattr(task, part)) for part in parts}) for task in benchmark.tasks]
+    tasks = [replace(task, **{part: change(getattr(task, part)) for part in parts}) for task in benchmark.tasks]
     return Benchmark(benchmark.name, tuple(tasks))
+
+
+def doubled(benchmark: Benchmark) -> Benchmark:
+    return each_part(benchmark, lambda examples: replace(examples, images=as_float(examples.images).double()))
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -104,10 +107,48 @@ def test_they_go_on_from_the_checkpoints_of_single_runs(tmp_path: Path, made: li
     assert again["cl1"].accuracy_matrix == alone[0]["cl1"].accuracy_matrix
 
 
-def test_checkpoints_of_different_places_are_refused(tmp_path: Path) -> None:
-    train("finetune", config("finetune"), DIGITS, seed=0, device="cpu", checkpoint=tmp_path)
-    with pytest.raises(hl.InputError, match=r"different places: seed 0: task 5, step 0, seed 1: task 0, step 0"):
-        train_replicas("finetune", config("finetune"), DIGITS, (0, 1), device="cpu", checkpoint=tmp_path)
+@pytest.mark.parametrize("stop", [(1, 0), (1, 3)])
+def test_those_behind_catch_up_first(
+    stop: tuple[int, int], made: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of several seeds that was killed while it wrote its checkpoints goes on, as any other."""
+    whole = Benchmark(DIGITS.name, doubled(DIGITS).tasks[:3])
+    alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+
+    def stopping(run: Run, file: Path) -> None:
+        Run.save(run, file)
+        if (run.task, run.step) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Run, "save", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train("finetune", config("finetune"), whole, seed=SEEDS[1], device="cpu", checkpoint=tmp_path)
+    together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
+    assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
+    for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_target_that_draws_random_numbers_is_refused() -> None:
+    def dropping(outputs: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(64, outputs))
+
+    with pytest.raises(hl.InputError, match="the target draws random numbers"):
+        train_replicas("finetune", config("finetune"), DIGITS, (0, 1), device="cpu", target=dropping)
+
+
+def test_so_many_tasks_that_the_regularizer_draws_some_are_refused() -> None:
+    most = hl.regularizers.MOST_TASKS
+    for tasks in (most + 1, most + 2):
+        many = hl.benchmarks.first(hl.benchmarks.permuted_digits(most + 2), tasks)
+        chosen = config("hnet", iterations=1, regularizer_form="auto")
+        if tasks == most + 1:
+            assert len(train_replicas("hnet", chosen, many, (0, 1), scenarios=["cl1"], device="cpu")) == 2
+        else:
+            with pytest.raises(hl.InputError, match=f"with {tasks} tasks its regularizer draws"):
+                train_replicas("hnet", chosen, many, (0, 1), scenarios=["cl1"], device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +165,9 @@ def test_checkpoints_of_different_places_are_refused(tmp_path: Path) -> None:
 )
 def test_methods_that_cannot_say_why(method: str, changed: dict[str, Any], reason: str) -> None:
     chosen = configure(method, "split-digits", iterations=1, **changed)
+    with_channels = each_part(DIGITS, lambda examples: replace(examples, images=examples.images[:, None]))
     with pytest.raises(hl.InputError, match=f"{method} cannot train several seeds at once: {reason}"):
-        train_replicas(method, chosen, DIGITS, (0, 1), device="cpu")
+        train_replicas(method, chosen, with_channels, (0, 1), device="cpu")
 
 
 def test_a_subclass_says_for_itself_that_it_can() -> None:

@@ -82,7 +82,7 @@ def test_a_checkpoint_belongs_to_one_configuration(tmp_path: Path, monkeypatch: 
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(hl.InputError, match=r"a run with batch_size = 16, this run has 8; learning_rate = 0.003, this"):
         run(DIGITS, **short("finetune", learning_rate=0.1, batch_size=8))
-    with pytest.raises(hl.InputError, match="a run with images = "):
+    with pytest.raises(hl.InputError, match=r"a run with .*; images = "):
         run(hl.benchmarks.split_digits(validation=0.5), **short("finetune"))
     monkeypatch.setattr(training, "__version__", "0.0.9")
     with pytest.raises(hl.InputError, match=r"a run with hyperlearn = 0.1.0, this run has 0.0.9"):
@@ -167,8 +167,11 @@ def test_a_target_of_ones_own() -> None:
     result = hl.run("hnet", DIGITS, "cl1", target=target, iterations=100, chunk_size=50)
     assert result.average_accuracy > 0.9
     assert all(map(torch.equal, target.parameters(), before))
-    with pytest.raises(hl.InputError, match="give a function outputs -> module"):
-        hl.run("finetune", DIGITS, target=target)
+    for method in ("finetune", "scratch", "dgr", "hnet-r"):
+        with pytest.raises(hl.InputError, match="give a function outputs -> module"):
+            hl.run(method, DIGITS, target=target)
+    with pytest.raises(hl.InputError, match="the target needs 2 logits; this one has 3"):
+        hl.run("hnet", DIGITS, target=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), chunk_size=50)
     made = hl.run("finetune", DIGITS, target=lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n)), iterations=5)
     assert made.parameters.target == 650
     assert result.config["target"] == "torch.nn.modules.container.Sequential"
@@ -200,6 +203,69 @@ def test_a_target_of_ones_own_is_named_in_record_and_checkpoint(tmp_path: Path) 
         run(target=Dimmed)
 
 
+def test_a_checkpoint_belongs_to_its_data_and_to_what_the_target_is_made_of(tmp_path: Path) -> None:
+    """The same name and as many images do not make the same data, nor the same class the same network."""
+    source = hl.data.digits()
+    run = partial(hl.run, "finetune", checkpoint=tmp_path, iterations=1)
+    run(hl.benchmarks.permuted("mine", source, tasks=2, seed=0), target="mlp-5")
+    run(hl.benchmarks.permuted("mine", source, tasks=2, seed=0), target="mlp-5")
+    with pytest.raises(hl.InputError, match="fingerprint of the images and labels = "):
+        run(hl.benchmarks.permuted("mine", source, tasks=2, seed=1), target="mlp-5")
+
+    def dropping(p: float) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Dropout(p), nn.Linear(64, 2))
+
+    run = partial(hl.run, "hnet", DIGITS, checkpoint=tmp_path, iterations=1, chunk_size=50)
+    run(target=dropping(0.1))
+    run(target=dropping(0.1))
+    with pytest.raises(hl.InputError, match="fingerprint of the target = "):
+        run(target=dropping(0.5))
+
+
+@pytest.mark.parametrize("stop", [(0, 12), (1, 5)])
+def test_the_mode_of_a_target_does_not_depend_on_where_a_run_began(
+    stop: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pretrained network is often given in evaluation mode; it is trained in training mode, resumed or not."""
+
+    def target() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 2)).eval()
+
+    run = partial(hl.run, "hnet", DIGITS, checkpoint=tmp_path, iterations=12, batch_size=16, chunk_size=50)
+    whole = run(target=target(), checkpoint=None)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 5)
+    save = training.Run.save
+
+    def save_then_stop(run: training.Run, file: Path) -> None:
+        save(run, file)
+        if stop in ((run.task, run.step), (run.task - 1, 12)):
+            raise _Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Run, "save", save_then_stop)
+        with pytest.raises(_Stop):
+            run(target=target())
+    assert run(target=target()).same_measurement(whole)
+
+
+class Masked(nn.Module):
+    """A target with a buffer that is infinite on purpose, as a causal mask is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 2)
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images.flatten(1)) + self.mask.softmax(0)
+
+
+def test_a_buffer_that_is_infinite_from_the_start_may_be() -> None:
+    result = hl.run("hnet", DIGITS, target=Masked(), iterations=2, chunk_size=50)
+    assert len(result.accuracy_matrix) == 5
+
+
 def test_batch_norm_statistics_are_kept_for_each_task() -> None:
     learner = METHODS["hnet"](chunk_size=50).learner_class(
         hl.recipes.configure("hnet", "split-digits", chunk_size=20),
@@ -217,8 +283,9 @@ def test_batch_norm_statistics_are_kept_for_each_task() -> None:
 
 
 def test_training_that_diverges_says_in_which_task() -> None:
-    with pytest.raises(hl.InputError, match=r"finetune on split-digits: .* became NaN or infinite in task 0"):
-        hl.run("finetune", DIGITS, **short("finetune", learning_rate=1e38))
+    for method in ("finetune", "ewc", "hnet-iwr"):  # the last two do sums with the weights when a task ends
+        with pytest.raises(hl.InputError, match=rf"{method} on split-digits: .* became NaN or infinite in task 0"):
+            hl.run(method, DIGITS, **short(method, learning_rate=1e38))
 
 
 def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:
     config = recipes.configure("hnet", "split-digits", beta=0.01, iterations=3, chunk_size=1_400)
     made = hl.training.train("hnet", config, two)
     assert found.trials[0].accuracy == {name: result.average_accuracy for name, result in made.items()}
-    with pytest.raises(hl.InputError, match="the first 2 tasks, not all tasks"):
+    with pytest.raises(hl.InputError, match=r"the first 2 tasks \(\d+ images\), not all tasks"):
         tuning.search("hnet", "split-digits", grid, tmp_path)
 
 
@@ -126,6 +126,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("--beta", "1", "--scenario", "cl4"): "no scenario 'cl4'",
         ("--beta", "1", "--tasks", "0"): "split-digits: 0 tasks asked for, it has 5",
         ("--beta", "1", "--tasks", "6"): "split-digits: 6 tasks asked for, it has 5",
+        ("--beta", "1", "--seeds", "0"): "a search needs at least one seed, got 0",
+        ("--images-per-class", "3", "5"): "measured on different numbers of images do not compare",
     }.items():
         assert main([*options, *wrong]) == 2
         assert message in capsys.readouterr().err

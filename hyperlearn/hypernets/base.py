@@ -1,7 +1,7 @@
 """What all hypernetworks have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -50,7 +50,7 @@ class Hypernetwork(nn.Module, ABC):
         """
         device = next(self.parameters()).device
         if not isinstance(tasks, Tensor):
-            numbers = [tasks] if isinstance(tasks, int) else list(tasks)
+            numbers = list(tasks) if isinstance(tasks, Iterable) else [int(tasks)]
             for number in numbers:
                 if not 0 <= number < self.tasks:
                     raise InputError(f"no task {number}: the hypernetwork has tasks 0 to {self.tasks - 1}")
