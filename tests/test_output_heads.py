@@ -91,7 +91,7 @@ def test_each_tasks_network_is_asked_for_its_own_outputs() -> None:
 def test_a_module_with_too_few_logits() -> None:
     target = nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
     with pytest.raises(
-        hl.InputError, match="5 tasks with 2 outputs of their own each need a target with 10 logits, this"
+        hl.InputError, match="the target needs 10 logits, 2 of its own for each of 5 tasks; this one has 2"
     ):
         hl.run("hnet", DIGITS, target=target, output_heads="per-task", iterations=1, chunk_size=50)
 
