@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -266,7 +267,8 @@ class Run:
 
         def printing(outputs: int) -> nn.Module:
             target = make(outputs)
-            self.printed["fingerprint of the target"] = blake2b(repr(target).encode(), digest_size=8).hexdigest()
+            text = re.sub(" at 0x[0-9a-f]+", "", repr(target))  # an address is another in each process
+            self.printed["fingerprint of the target"] = blake2b(text.encode(), digest_size=8).hexdigest()
             return target
 
         return printing
@@ -281,7 +283,7 @@ class Run:
     def start(self, checkpoint: Path | None) -> Path | None:
         """Take up the run's checkpoint in the folder ``checkpoint``, or begin; returns the file that it is kept in."""
         name, images = self.benchmark.name, self.benchmark.tasks[0].train.images.dtype
-        weights = next(self.learner.parameters()).dtype
+        weights = next((p.dtype for p in self.learner.parameters()), images)
         if images not in (torch.uint8, weights):
             raise InputError(f"{name}: images of {images}, but the weights are {weights}; images.to({weights}) helps")
         file = checkpoint and checkpoint_path(checkpoint, name, self.method, self.scenarios, self.seed)

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -203,6 +203,16 @@ def test_a_target_of_ones_own_is_named_in_record_and_checkpoint(tmp_path: Path) 
         run(target=Dimmed)
 
 
+class Addressed(nn.Flatten):
+    """Prints where an object lies in memory, as functions do, and each time another one."""
+
+    made: ClassVar[list[object]] = []
+
+    def extra_repr(self) -> str:
+        self.made.append(object())
+        return repr(self.made[-1])
+
+
 def test_a_checkpoint_belongs_to_its_data_and_to_what_the_target_is_made_of(tmp_path: Path) -> None:
     """The same name and as many images do not make the same data, nor the same class the same network."""
     source = hl.data.digits()
@@ -220,6 +230,8 @@ def test_a_checkpoint_belongs_to_its_data_and_to_what_the_target_is_made_of(tmp_
     run(target=dropping(0.1))
     with pytest.raises(hl.InputError, match="fingerprint of the target = "):
         run(target=dropping(0.5))
+    for _ in range(2):
+        run(target=nn.Sequential(Addressed(), nn.Linear(64, 2)), seed=1)
 
 
 @pytest.mark.parametrize("stop", [(0, 12), (1, 5)])
