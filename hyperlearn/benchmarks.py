@@ -72,14 +72,11 @@ class Benchmark:
 
 def _numbered(task: Task, number: int) -> Task:
     """The same task in the place ``number``; itself, if it is there already."""
-
-    def part(examples: Examples) -> Examples:
-        here = bool((examples.tasks == number).all())
-        return examples if here else replace(examples, tasks=torch.full_like(examples.labels, number))
-
-    parts = part(task.train), part(task.validation), part(task.test)
-    same = all(a is b for a, b in zip(parts, (task.train, task.validation, task.test), strict=True))
-    return task if same else replace(task, train=parts[0], validation=parts[1], test=parts[2])
+    parts = task.train, task.validation, task.test
+    if all(bool((part.tasks == number).all()) for part in parts):
+        return task
+    train, validation, test = (_examples(part.images, part.labels, number) for part in parts)
+    return Task(train, validation, test, task.classes)
 
 
 def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> None:
@@ -95,7 +92,7 @@ def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> Non
             f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point, and "
             "labels torch.int64"
         )
-    if examples.images.is_floating_point() and not bool(examples.images.isfinite().all()):
+    if images.is_floating_point and not bool(examples.images.isfinite().all()):
         raise InputError(f"{where}: NaN or infinite values")
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= benchmark.classes_per_task:
@@ -122,7 +119,6 @@ def _tasks(
     classes_per_task: int,
     validation: float,
     names: Sequence[str] = (),
-    first_task: int = 0,
 ) -> list[Task]:
     """Tasks of consecutive classes, which are called by their labels unless they have ``names``."""
     classes = int(source.train_labels.max()) + 1
@@ -130,7 +126,7 @@ def _tasks(
         raise InputError(f"{name}: {classes} classes cannot be cut into tasks of {classes_per_task}")
     names = names or [str(label) for label in range(classes)]
     tasks = []
-    for number, first in enumerate(range(0, classes, classes_per_task), first_task):
+    for number, first in enumerate(range(0, classes, classes_per_task)):
 
         def part(images: Tensor, labels: Tensor, first: int = first, number: int = number) -> Examples:
             mine = (labels >= first) & (labels < first + classes_per_task)
@@ -274,8 +270,8 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
     name = "cifar-10-100"
     tasks = [
         task
-        for source, first in (("cifar-10", 0), ("cifar-100", 1))
-        for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source], first)
+        for source in ("cifar-10", "cifar-100")
+        for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source])
     ]
     return Benchmark(name, tuple(tasks))
 

@@ -1,7 +1,7 @@
 """Figures of results. Colours are those of Okabe and Ito, which colour-blind readers can tell apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, cycle
+from itertools import count
 from statistics import mean, stdev
 from typing import Any
 
@@ -123,7 +123,7 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
-    for row, (label, color) in enumerate(zip(labels, cycle(PALETTE), strict=False)):
+    for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
         values = [100 * result.average_accuracy for result in runs[label]]
         ax.errorbar(
             mean(values),

@@ -136,8 +136,12 @@ class OutputRegularizer(_Regularizer):
         self.check_new(task)
         self.hold(task)
 
+    def draws(self, tasks: int) -> bool:
+        """Whether with so many old tasks a call looks at some of them alone."""
+        return self.most is not None and tasks > self.most
+
     def mean_distance(self) -> Tensor:
-        if self.most is None or len(self.tasks) <= self.most:
+        if self.most is None or not self.draws(len(self.tasks)):
             return self.memory.distance() / len(self.tasks)
         # The host draws: it knows at once which tasks those are, and nothing waits for the device.
         return self.memory.distance(torch.randperm(len(self.tasks))[: self.most].tolist()) / self.most

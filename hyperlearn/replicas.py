@@ -97,25 +97,19 @@ def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
 
 def _check(method: str, learner: Learner) -> None:
     """Raise `InputError` unless replicas of ``learner`` can be trained together."""
-    reason = ""
+    reason, regularizer = "", getattr(learner, "regularizer", None)
     if not vars(type(learner)).get("replicable"):  # a subclass may do more, and has to say so itself
         reason = "its step needs more than parameters and a batch"
-    elif isinstance(learner, GeneratingLearner) and not isinstance(learner.regularizer, OutputRegularizer | None):
+    elif not isinstance(regularizer, OutputRegularizer | None):
         reason = "its regularizer draws random numbers"
-    elif isinstance(learner, GeneratingLearner) and _draws_tasks(learner):
-        reason = f"with {learner.hypernet.tasks} tasks its regularizer draws some of them at random"
+    elif regularizer and regularizer.draws(regularizer.hypernet.tasks - 1):
+        reason = f"with {regularizer.hypernet.tasks} tasks its regularizer draws some of them at random"
     elif learner.config.augmentation:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
         reason = "its target has buffers, as batch norm has"
     if reason:
         raise InputError(f"{method} cannot train several seeds at once: {reason}; run them one by one")
-
-
-def _draws_tasks(learner: GeneratingLearner) -> bool:
-    """Whether the output regularizer will look at some of the old tasks alone."""
-    most = learner.regularizer.most if isinstance(learner.regularizer, OutputRegularizer) else None
-    return most is not None and learner.hypernet.tasks - 1 > most
 
 
 def _learn_task(runs: list[Run]) -> None:

@@ -60,7 +60,7 @@ class Search:
     def points(self) -> list["Point"]:
         r"""What the trials say of each configuration; the one to take first.
 
-        Accuracy in the first scenario decides. That is CL1 where one training serves all: only what was forgotten
+        Accuracy in the first scenario decides. That is CL1 where one training serves all: what was learnt and kept
         counts there, while in CL2 and CL3 the inference of the task adds several points of chance from seed to seed.
         Points within one standard error :math:`\sqrt{a (1 - a) / N}` of the best, of accuracy :math:`a` on :math:`N`
         images, are not told apart by it; the mean over all scenarios puts those in order.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_training import stopped
 from torch import Tensor
 from torchvision import datasets
 from torchvision.transforms import v2
@@ -440,10 +441,6 @@ def test_short_and_full_runs_are_never_in_one_table(
     assert "below" not in out
 
 
-class _Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("method", "stop"), [("finetune", (0, 4)), ("lstm-net-iwr", (2, 8))])
 def test_an_interrupted_run_goes_on_to_the_same_record(
     method: str, stop: tuple[int, int], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -454,17 +451,8 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     benchmark = hl.benchmarks.first(hl.benchmarks.cifar_10_100(), 3)
     run = partial(hl.run, method, benchmark, "cl1", 1, **settings)
     whole = run()
-    step = training.Run.save
-
-    def save_then_stop(run: training.Run, file: Path) -> None:
-        step(run, file)
-        if (run.task, run.step) == stop:
-            raise _Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "save", save_then_stop)
-        with pytest.raises(_Stop):
-            run(checkpoint=tmp_path / "checkpoints")
+    with stopped(*stop):
+        run(checkpoint=tmp_path / "checkpoints")
     assert run(checkpoint=tmp_path / "checkpoints").same_measurement(whole)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from test_training import stopped
 
 import hyperlearn as hl
 from hyperlearn import replicas, training
@@ -84,20 +86,11 @@ def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
 
 def test_they_go_on_from_the_checkpoints_of_single_runs(tmp_path: Path, made: list[Run]) -> None:
     """Finetune keeps its optimizer's state from task to task: two tasks alone, then the third together."""
-    tasks = doubled(DIGITS).tasks
-    whole = Benchmark(DIGITS.name, tasks[:3])
+    whole = hl.benchmarks.first(doubled(DIGITS), 3)
     alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
-
-    def stop_after_two(run: Run, file: Path | None) -> None:
-        Run.finish_task(run, file)
-        if run.task == 2:
-            raise KeyboardInterrupt
-
     for seed in SEEDS:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.Run, "finish_task", stop_after_two)
-            with pytest.raises(KeyboardInterrupt):
-                train("finetune", config("finetune"), whole, seed=seed, device="cpu", checkpoint=tmp_path)
+        with stopped(2, 0):
+            train("finetune", config("finetune"), whole, seed=seed, device="cpu", checkpoint=tmp_path)
     together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
     assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
     for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
@@ -112,19 +105,11 @@ def test_those_behind_catch_up_first(
     stop: tuple[int, int], made: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of several seeds that was killed while it wrote its checkpoints goes on, as any other."""
-    whole = Benchmark(DIGITS.name, doubled(DIGITS).tasks[:3])
+    whole = hl.benchmarks.first(doubled(DIGITS), 3)
     alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
-
-    def stopping(run: Run, file: Path) -> None:
-        Run.save(run, file)
-        if (run.task, run.step) == stop:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Run, "save", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            train("finetune", config("finetune"), whole, seed=SEEDS[1], device="cpu", checkpoint=tmp_path)
+    with stopped(*stop):
+        train("finetune", config("finetune"), whole, seed=SEEDS[1], device="cpu", checkpoint=tmp_path)
     together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
     assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
     for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
@@ -141,14 +126,13 @@ def test_a_target_that_draws_random_numbers_is_refused() -> None:
 
 def test_so_many_tasks_that_the_regularizer_draws_some_are_refused() -> None:
     most = hl.regularizers.MOST_TASKS
-    for tasks in (most + 1, most + 2):
-        many = hl.benchmarks.first(hl.benchmarks.permuted_digits(most + 2), tasks)
-        chosen = config("hnet", iterations=1, regularizer_form="auto")
-        if tasks == most + 1:
-            assert len(train_replicas("hnet", chosen, many, (0, 1), scenarios=["cl1"], device="cpu")) == 2
-        else:
-            with pytest.raises(hl.InputError, match=f"with {tasks} tasks its regularizer draws"):
-                train_replicas("hnet", chosen, many, (0, 1), scenarios=["cl1"], device="cpu")
+    many = hl.benchmarks.permuted_digits(most + 2)
+    together = partial(
+        train_replicas, "hnet", config("hnet", iterations=1, regularizer_form="auto"), seeds=(0, 1), scenarios=["cl1"]
+    )
+    assert len(together(hl.benchmarks.first(many, most + 1), device="cpu")) == 2
+    with pytest.raises(hl.InputError, match=f"with {most + 2} tasks its regularizer draws"):
+        together(many, device="cpu")
 
 
 @pytest.mark.parametrize(

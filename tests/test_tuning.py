@@ -156,6 +156,6 @@ def test_what_a_recipe_calls_tuned_won_a_committed_search(
 ) -> None:
     found = tuning.read(tuning.search_path(RESULTS, benchmark, method, scenario))
     recipe = recipes.recipe(method, benchmark, scenario or "cl1")
-    assert found.points()[0].config == json.loads(json.dumps(recipe.config.record()))
+    assert found.points()[0].config == hl.results.as_recorded(recipe.config.record())
     tuned = {name for name, source in recipe.sources.items() if source == "tuned"}
     assert tuned == set(found.varied())

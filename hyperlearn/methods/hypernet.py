@@ -145,7 +145,7 @@ class OutputPenaltyConfig(PenaltyConfig):
     """Hyperparameters of the output regularizer."""
 
     regularizer_form: Literal["auto", "gram", "direct"] = "auto"
-    """How the output regularizer is computed; ``"auto"`` draws ten of the old tasks where there are more."""
+    """How the output regularizer is computed; ``"auto"`` draws `MOST_TASKS` old tasks where there are more."""
 
     def regularizer(self, hypernet: Hypernetwork) -> OutputRegularizer:
         assert isinstance(hypernet, EmbeddingHypernet)
@@ -238,8 +238,7 @@ class GeneratingLearner(Learner):
     def stored_per_task(self) -> int:
         """Values that each further task adds to what is trained or weighs it.
 
-        Buffers of the target, which are kept for each task too, are not counted: 2,272 running statistics in a
-        ResNet-32.
+        Buffers of the target, such as the running statistics of batch norm, are kept for each task too and not counted.
         """
         if isinstance(self.hypernet, GrowingLSTMHypernet):
             return self.hypernet.stored_per_task
