@@ -78,6 +78,20 @@ def test_a_chapter_is_read_in_40_minutes(path):
     assert words / 200 + lines / 30 < 40
 
 
+def works(text):
+    """What a text or a bibliography names by its number at arXiv, its DOI or its page in the proceedings."""
+    text = text.replace("%28", "(").replace("%29", ")")
+    kinds = (r"arxiv\.org/abs/([\d.]+\d)", r"\b(10\.\d{4,}/[\w.()/-]+\w)", r"proceedings\.mlr\.press/(v\d+/\w+)")
+    return {work for kind in kinds for work in re.findall(kind, text)}
+
+
+@every_chapter
+def test_every_work_it_links_to_is_in_the_bibliography(path):
+    linked = works("\n".join(markdown(run.read(path))))
+    assert linked
+    assert linked <= works((BOOK / "references.bib").read_text())
+
+
 @every_chapter
 def test_headings_are_one_title_then_sections_in_order(path):
     levels = [len(marks) for text in markdown(run.read(path)) for marks in re.findall(r"^(#+) ", text, re.M)]
