@@ -14,6 +14,7 @@ from . import (
     sweep,
     tables,
     training,
+    tuning,
     widgets,
 )
 from .errors import DataError, InputError
@@ -60,5 +61,6 @@ __all__ = [
     "sweep",
     "tables",
     "training",
+    "tuning",
     "widgets",
 ]

@@ -73,7 +73,7 @@ class Benchmark:
 def _numbered(task: Task, number: int) -> Task:
     """The same task in the place ``number``; itself, if it is there already."""
     parts = task.train, task.validation, task.test
-    if all(bool((part.tasks == number).all()) for part in parts):
+    if all(part.tasks.dtype == torch.int64 and bool((part.tasks == number).all()) for part in parts):
         return task
     train, validation, test = (_examples(part.images, part.labels, number) for part in parts)
     return Task(train, validation, test, task.classes)
@@ -94,6 +94,8 @@ def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> Non
         )
     if images.is_floating_point and not bool(examples.images.isfinite().all()):
         raise InputError(f"{where}: NaN or infinite values")
+    if examples.labels.shape != (len(examples),):
+        raise InputError(f"{where}: labels of shape {tuple(examples.labels.shape)}, expected one for each image, [n]")
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= benchmark.classes_per_task:
         raise InputError(
@@ -109,6 +111,9 @@ def split(name: str, source: Source, classes_per_task: int = 2, validation: floa
         source: the whole data set.
         classes_per_task: how many classes each task has; must divide the number of classes.
         validation: the fraction of each task's training images to hold out, in [0, 1).
+
+    Raises:
+        InputError: classes that cannot be cut so, or a fraction out of range.
     """
     return Benchmark(name, tuple(_tasks(name, source, classes_per_task, validation)))
 
@@ -157,6 +162,9 @@ def permuted(
         padding: zeros to add on each side (Permuted MNIST: 2, so 32 x 32).
         validation: the fraction of training images to hold out, in [0, 1).
         seed: of the permutations; they belong to the benchmark and not to a run.
+
+    Raises:
+        InputError: no task, or a fraction out of range.
     """
     generator = torch.Generator().manual_seed(seed)
     train_images, test_images = (

@@ -20,7 +20,7 @@ from rich.table import Table
 from . import benchmarks, compiling, data, recipes, results, sweep, tables, tuning
 from .compiling import Compile
 from .errors import DataError, InputError
-from .methods import METHODS, SCENARIOS
+from .methods import METHODS, SCENARIOS, Config
 from .processor import flush_denormals
 from .results import Result
 from .sweep import Training
@@ -210,8 +210,7 @@ def _run(options: argparse.Namespace) -> None:
         training.done()  # where there is the same record already, it is made anew
         if not options.resume:
             training.forget(options.checkpoint)
-    benchmark = config.limited(benchmarks.load(options.benchmark))
-    with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
+    with _progress(_steps(config, benchmarks.load(options.benchmark))) as progress:
         if len(trainings) == 1:
             made = [trainings[0].run(options.device, options.checkpoint, progress, options.compile)]
         else:
@@ -264,8 +263,7 @@ def _tune(options: argparse.Namespace) -> None:
         raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
     pick_device(options.device)
     config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1")
-    benchmark = config.limited(tuning.validation_tasks(options.benchmark, options.tasks))
-    with _progress([config.steps(len(task.train)) for task in benchmark.tasks]) as progress:
+    with _progress(_steps(config, tuning.validation_tasks(options.benchmark, options.tasks))) as progress:
         found = tuning.search(
             options.method,
             options.benchmark,
@@ -304,6 +302,11 @@ def _overrides(rest: list[str]) -> dict[str, str]:
             value = found
         made[name.replace("-", "_")] = value
     return made
+
+
+def _steps(config: Config, benchmark: benchmarks.Benchmark) -> list[int]:
+    """Training steps on each task."""
+    return [config.steps(len(task.train)) for task in config.limited(benchmark).tasks]
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class TargetCompiler:
 
     @contextmanager
     def as_written(self) -> Iterator[None]:
-        """Inside, compiled networks run as they are written: evaluation is too short to compile for its batches."""
+        """Inside, compiled networks run as they are written: what comes once a task is too short to compile for."""
         if not self.used:
             yield
             return

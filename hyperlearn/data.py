@@ -7,7 +7,7 @@ it is drawn. Nothing is read or downloaded when this module is imported.
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -219,14 +219,21 @@ MNIST_LIKE = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 """Data sets in MNIST's file format, and the name of their torchvision class, which is also their folder's."""
 
 
+def _check_name(name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise InputError(f"no data set {name!r}; there are {', '.join(known)}")
+
+
 @cache
 def mnist(name: str = "mnist") -> Source:
     """MNIST or Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28 pixels.
 
-    Read from ``FOLDER/MNIST/raw`` in torchvision's layout, else downloaded there by torchvision.
+    Read from ``FOLDER/MNIST/raw`` (``FOLDER/FashionMNIST/raw``) in torchvision's layout, else downloaded there by
+    torchvision.
 
-    Raises `DataError` where a file is unreadable or damaged, or where a download fails.
+    Raises `InputError` for another name, and `DataError` where a file is unreadable or damaged, or a download fails.
     """
+    _check_name(name, MNIST_LIKE)
     root = folder()
     train_images, train_labels = _mnist_part(name, root, train=True)
     test_images, test_labels = _mnist_part(name, root, train=False)
@@ -306,9 +313,10 @@ def cifar(name: str) -> Source:
     The order of images does not depend on where they are from. Images of an ImageFolder or a zip are decoded once and
     kept in `cifar_cache`, which is made anew where it is damaged or where the images are others.
 
-    Raises `DataError` for a class that is missing or has fewer images than others, for an image that is damaged, not of
-    32 x 32 pixels or not RGB, for damaged files, and where a download fails.
+    Raises `InputError` for another name, and `DataError` for a class that is missing or has fewer images than others,
+    for an image that is damaged, not of 32 x 32 pixels or not RGB, for damaged files, and where a download fails.
     """
+    _check_name(name, _TORCHVISION)
     root = folder()
     place = cifar_place(name) or _download_cifar(name, root)
     if place.name == _TORCHVISION[name][1]:

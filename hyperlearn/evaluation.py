@@ -106,13 +106,18 @@ def forward_transfer(matrix: AccuracyMatrix, untrained: Sequence[float]) -> floa
 
     Args:
         matrix: accuracies ``[T][T]``.
-        untrained: accuracy :math:`b_j` of the learner on each task before any training.
+        untrained: accuracy :math:`b_j` of the learner on each task before any training, ``[T]``.
+
+    Raises:
+        InputError: the matrix is not square, or ``untrained`` has another length.
 
     Example:
         >>> forward_transfer([[1.0, 0.5], [0.6, 1.0]], untrained=[0.5, 0.25])
         0.25
     """
     _square(matrix)
+    if len(untrained) != len(matrix):
+        raise InputError(f"{len(untrained)} accuracies before training, but {len(matrix)} tasks")
     gains = [matrix[j - 1][j] - untrained[j] for j in range(1, len(matrix))]
     return sum(gains) / len(gains) if gains else None
 

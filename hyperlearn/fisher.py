@@ -39,7 +39,8 @@ def fisher_information(
     equation 4). Each sample's gradient is squared before the mean is taken. The square of a batch's mean gradient is
     another quantity, which vanishes at a minimum of the loss. The target is in evaluation mode meanwhile.
 
-    Each sample's gradient is computed by ``vmap`` of ``grad``, for any target. For an `MLP` none is: the gradient of a
+    Each sample's gradient is computed by ``vmap`` of ``grad``, or one after the other where the target has something
+    that ``vmap`` cannot follow, such as a recurrent layer. For an `MLP` none is: the gradient of a
     linear layer's weight is the outer product of what comes back to the layer and what went into it,
     :math:`g_j a_j^\top`, so that the mean of its square is one matrix product, :math:`\frac{1}{n} (G^2)^\top A^2`.
 
@@ -61,8 +62,9 @@ def fisher_information(
         A dictionary like ``params``, of values >= 0.
 
     Raises:
-        InputError: parameters that do not fit the target, no images, labels that do not fit the logits, a form that
-            does not fit the target, or a result that is NaN or infinite.
+        InputError: parameters that do not fit the target, no images, labels that do not fit the logits (looked at with
+            the default ``loss`` alone), a form that does not fit the target, ``batch_size`` < 1, or a result that is
+            NaN or infinite.
 
     Example, a coin that shows heads in one of four flips, and the log-odds of heads; F = p (1 - p):
         >>> coin = torch.nn.Linear(1, 1, bias=False)
@@ -120,8 +122,13 @@ def _per_sample(
         logits = torch.func.functional_call(target, theta | state, (image[None],))
         return loss(logits, label[None])
 
-    gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
-    return {name: gradient.square().sum(0) for name, gradient in gradients.items()}
+    gradient = torch.func.grad(sample_loss)
+    try:
+        gradients = torch.func.vmap(gradient, in_dims=(None, 0, 0))(theta, images, labels)
+    except RuntimeError:  # as in `task_logits`: one sample at a time, for what cannot be batched
+        each = [gradient(theta, image, label) for image, label in zip(images, labels, strict=True)]
+        gradients = {name: torch.stack([one[name] for one in each]) for name in theta}
+    return {name: of_each.square().sum(0) for name, of_each in gradients.items()}
 
 
 def _outer(target: nn.Module, theta: Params, state: Params, images: Tensor, labels: Tensor, loss: SampleLoss) -> Params:

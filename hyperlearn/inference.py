@@ -55,21 +55,25 @@ def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) 
         out: Tensor = torch.func.functional_call(target, one, (images,))
         return out
 
-    return torch.vmap(logits)(dict(state))
+    try:
+        return torch.vmap(logits)(dict(state))
+    except RuntimeError:  # not every module can be batched so: no recurrent layer, none that writes into its own tensor
+        tasks = range(len(next(iter(state.values()))))
+        return torch.stack([logits({name: each[task] for name, each in state.items()}) for task in tasks])
 
 
 def entropy(logits: Tensor) -> Tensor:
     r"""Entropy of the predictive distribution, :math:`-\sum_k p_k \log p_k`, over the last dimension, in nats.
 
     Computed from ``log_softmax``. The form ``-(p * p.log()).sum()`` gives NaN where p is 0, and ``argmin`` then picks
-    the NaN: a sure network would be taken for the wrong task.
+    the NaN: a sure network would be taken for the wrong task. A logit of -inf, by which a class is masked, counts 0.
 
     Example:
         >>> entropy(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
         tensor([0.6931, 0.3653])
     """
     log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
+    return -(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(-1)
 
 
 def infer_by_entropy(logits: Tensor) -> Prediction:

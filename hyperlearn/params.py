@@ -33,10 +33,13 @@ class ParamLayout:
 
     @classmethod
     def of(cls, module: nn.Module) -> "ParamLayout":
-        """The layout of ``module``; raises `InputError` where it has no parameters."""
+        """The layout of ``module``; raises `InputError` where it has no parameters, or one without a shape yet."""
         named = list(module.named_parameters())
         if not named:
             raise InputError(f"{type(module).__name__} has no parameters that a hypernetwork could generate")
+        for name, p in named:
+            if nn.parameter.is_lazy(p):
+                raise InputError(f"{type(module).__name__}: {name} has no shape yet; run the module on a batch first")
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
     @property
@@ -50,7 +53,10 @@ class ParamLayout:
         return sum(self.sizes)
 
     def unflatten(self, flat: Tensor) -> Params:
-        """Cut ``flat [..., N]`` into parameters ``[..., *shape]``; they are views, so nothing is copied."""
+        """Cut ``flat [..., N]`` into parameters ``[..., *shape]``; they are views, so nothing is copied.
+
+        Raises `InputError` for another number of values.
+        """
         if flat.shape[-1] != self.numel:
             raise InputError(f"expected {self.numel} values in the last dimension, got {flat.shape[-1]}")
         pieces = flat.split(self.sizes, dim=-1)
@@ -59,11 +65,18 @@ class ParamLayout:
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
         }
 
-    def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
-        """The inverse of `unflatten`: parameters ``[..., *shape]`` to one tensor ``[..., N]``."""
-        self.check(params)
-        batch = params[self.names[0]].shape[: params[self.names[0]].dim() - len(self.shapes[0])]
-        return torch.cat([params[name].reshape(*batch, -1) for name in self.names], dim=-1)
+    def flatten(self, params: Mapping[str, Tensor], what: str = "parameters") -> Tensor:
+        """The inverse of `unflatten`: parameters ``[..., *shape]`` to one tensor ``[..., N]``.
+
+        Raises `InputError`, in which they are called ``what``, as `check` does, and where some are of more networks
+        than others.
+        """
+        self.check(params, what)
+        named = zip(self.names, self.shapes, strict=True)
+        batches = {tuple(params[name].shape[: params[name].dim() - len(shape)]) for name, shape in named}
+        if len(batches) > 1:
+            raise InputError(f"{what}: of different numbers of networks, {sorted(batches)}")
+        return torch.cat([params[name].reshape(*min(batches), -1) for name in self.names], dim=-1)
 
     def check(self, params: Mapping[str, Tensor], what: str = "parameters") -> None:
         """Raise `InputError` unless ``params`` has exactly this layout's names and (trailing) shapes."""

@@ -57,7 +57,7 @@ class QuadraticPenalty(nn.Module):
 
     @torch.no_grad()
     def add(self, weight: Tensor, anchor: Tensor) -> None:
-        """Add a term with ``weight`` [N] >= 0 around ``anchor`` [N]."""
+        """Add a term with ``weight`` [N] >= 0 around ``anchor`` [N]; raises `InputError` for other shapes."""
         self._check(weight, anchor)
         w, total = weight.double(), self.weight.double() + weight.double()
         share = torch.where(total > 0, w / total, 1.0)  # of the new term in the center
@@ -68,7 +68,10 @@ class QuadraticPenalty(nn.Module):
 
     @torch.no_grad()
     def replace(self, weight: Tensor, anchor: Tensor) -> None:
-        """Put one term with ``weight`` [N] around ``anchor`` [N] in the place of all others."""
+        """Put one term with ``weight`` [N] around ``anchor`` [N] in the place of all others.
+
+        Raises `InputError` for other shapes.
+        """
         self._check(weight, anchor)
         self.weight.copy_(weight)
         self.center.copy_(anchor)

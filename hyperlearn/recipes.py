@@ -507,6 +507,9 @@ def run(
         compile: ``"auto"``, ``"on"`` or ``"off"``: whether the target network is trained through `torch.compile`.
         overrides: fields of the method's configuration that differ from the recipe.
 
+    Raises:
+        InputError: as `configure` and `train`.
+
     Example:
         >>> from hyperlearn import benchmarks
         >>> result = run("finetune", benchmarks.split_digits(), iterations=5)
@@ -541,7 +544,10 @@ def run_scenarios(
     compile: Compile = "off",
     **overrides: Any,
 ) -> dict[Scenario, Result]:
-    """As `run`, but one result for each scenario that one training serves: all three for a hypernetwork."""
+    """As `run`, but one result for each of ``scenarios``, which one training has to serve.
+
+    Default: all that one training serves, which are all three for a hypernetwork; CL1 for a method that serves one.
+    """
     if isinstance(target, str):
         overrides, target = {**overrides, "target": target}, None
     return train(

@@ -59,9 +59,12 @@ class _Regularizer(ABC):
         return {"tasks": list(self.tasks), "memory": dict(self.memory.tensors)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; raises `InputError` for the state of a regularizer of another form."""
+        device, memory = self.hypernet.task_embeddings.device, state["memory"]
+        if memory and ("targets" in memory) != isinstance(self.memory, _Targets):
+            raise InputError("this is the state of a regularizer of another form, which remembers other tensors")
         self.tasks = list(state["tasks"])
-        self.memory.tensors = dict(state["memory"])
+        self.memory.tensors = {name: tensor.to(device) for name, tensor in memory.items()}
         self.memory.numbers = self.hypernet.index(self.tasks)
 
 
@@ -83,9 +86,10 @@ class OutputRegularizer(_Regularizer):
 
       .. math::
           \lVert A W - A^* W^* \rVert^2 = \lVert A\,dW + dA\,W^* \rVert^2
-          = \sum A (dW\,dW^\top) A^\top + 2 A (dW\,W^{*\top}) dA^\top + dA (W^* W^{*\top}) dA^\top
+          = \operatorname{tr}\big( A (dW\,dW^\top) A^\top + 2 A (dW\,W^{*\top}) dA^\top
+          + dA (W^* W^{*\top}) dA^\top \big)
 
-      takes three Gram matrices of the size of A's rows. No old parameters are generated, and a task adds only its
+      takes three Gram matrices, as wide as A. No old parameters are generated, and a task adds only its
       features to memory. Nothing cancels, because every factor is a difference already.
 
     Args:
@@ -143,8 +147,9 @@ class OutputRegularizer(_Regularizer):
     def mean_distance(self) -> Tensor:
         if self.most is None or not self.draws(len(self.tasks)):
             return self.memory.distance() / len(self.tasks)
-        # The host draws: it knows at once which tasks those are, and nothing waits for the device.
-        return self.memory.distance(torch.randperm(len(self.tasks))[: self.most].tolist()) / self.most
+        # The host draws, from the same stream on every machine, and does not wait until the device has the numbers.
+        which = torch.randperm(len(self.tasks))[: self.most].to(self.memory.numbers.device, non_blocking=True)
+        return self.memory.distance(which) / self.most
 
 
 class ImportanceWeightedRegularizer(_Regularizer):
@@ -223,8 +228,7 @@ class ImportanceWeightedRegularizer(_Regularizer):
         if isinstance(fisher, Tensor):
             flat = fisher.detach()
         else:
-            layout.check(fisher, f"Fisher information of task {task}")
-            flat = layout.flatten(fisher).detach()
+            flat = layout.flatten(fisher, f"Fisher information of task {task}").detach()
         if flat.shape != (layout.numel,):
             raise InputError(
                 f"Fisher information of task {task}: shape {tuple(flat.shape)}, expected ({layout.numel},), one value "
@@ -255,7 +259,7 @@ class ImportanceWeightedRegularizer(_Regularizer):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.fisher = list(state["fisher"])
+        self.fisher = [fisher.to(self.hypernet.task_embeddings.device) for fisher in state["fisher"]]
 
 
 def writes_by_one_head(hypernet: EmbeddingHypernet) -> TypeGuard[SharedHead]:
@@ -300,7 +304,7 @@ class _Targets(_Memory):
     def target(self, i: int) -> Tensor:
         return self.tensors["targets"][i]
 
-    def distance(self, which: Sequence[int] | None = None) -> Tensor:
+    def distance(self, which: Tensor | None = None) -> Tensor:
         """Squared distance from what is written now, summed over the remembered tasks, or over those in ``which``."""
         numbers, targets = self.numbers, self.tensors["targets"]
         if which is not None:
@@ -349,7 +353,7 @@ class _Gram(_Features):
         chunks = self.tensors["features"].shape[1]
         return self.hypernet.layout.numel - (chunks - 1) * len(self.tensors["weight"])
 
-    def distance(self, which: Sequence[int] | None = None) -> Tensor:
+    def distance(self, which: Tensor | None = None) -> Tensor:
         """Squared distance from what would be written now, summed over the remembered tasks, or those in ``which``."""
         numbers, old = self.numbers, self.tensors
         if which is not None:
@@ -456,12 +460,14 @@ def lookahead(optimizer: Optimizer, only: Iterable[Tensor] | None = None) -> Ite
     for p, state in states:
         optimizer.state[p] = {name: v.clone() if isinstance(v, Tensor) else v for name, v in state.items()}
     try:
-        optimizer.step()
-        for p in moved:
-            optimizer.state.pop(p, None)  # there is none where the optimizer keeps nothing
-        optimizer.state.update(states)
-        for p, gradient in unmoved:
-            p.grad = gradient
+        try:
+            optimizer.step()
+        finally:
+            for p in moved:
+                optimizer.state.pop(p, None)  # there is none where the optimizer keeps nothing
+            optimizer.state.update(states)
+            for p, gradient in unmoved:
+                p.grad = gradient
         yield
     finally:
         with torch.no_grad():

@@ -295,8 +295,8 @@ def run(
     if workers is not None and workers < 1:
         raise InputError(f"a sweep needs at least one worker, got {workers}")
     todo = [training for training in planned if not training.done()]
-    on = pick_device(device)
-    compiling.check(compile, on)
+    if scheduler is None:  # the machines of a cluster have devices and compilers of their own
+        compiling.check(compile, pick_device(device))
     for folder in {training.folder for training in todo}:
         results.check_writable(folder)
     for benchmark in {training.benchmark for training in todo}:
@@ -311,7 +311,9 @@ def run(
     from distributed import as_completed
 
     failed: list[str] = []
-    with _client(min(workers or (1 if on.type == "cuda" else CPU_COUNT), len(todo)), scheduler) as client:
+    if scheduler is None:
+        workers = min(workers or (1 if pick_device(device).type == "cuda" else CPU_COUNT), len(todo))
+    with _client(workers, scheduler) as client:
         begin(len(todo))
         futures = {client.submit(_work, training, device, compile, pure=False): training for training in todo}
         for future in as_completed(futures):
@@ -347,7 +349,7 @@ def _error(future: Any) -> str | None:
 
 
 @contextmanager
-def _client(workers: int, scheduler: str | None) -> "Iterator[Client]":
+def _client(workers: int | None, scheduler: str | None) -> "Iterator[Client]":
     """A client of the scheduler at an address, or of a cluster of processes on this machine."""
     from distributed import Client, LocalCluster
     from distributed.utils import silence_logging_cmgr

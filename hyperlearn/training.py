@@ -169,9 +169,12 @@ def check_scenarios(
     serves = config.learner_class.serves
     if scenarios is None:
         return tuple(scenario for scenario in serves or ("cl1",) if scenario in made_for)
+    if not scenarios:
+        raise InputError(f"name at least one scenario; there are {', '.join(made_for)}")
+    scenarios = tuple(dict.fromkeys(scenarios))
     if len(scenarios) != 1 and not set(scenarios) <= set(serves):
         raise InputError(f"{method} trains differently in each scenario; name one of {', '.join(SCENARIOS)}")
-    return tuple(scenarios)
+    return scenarios
 
 
 @validated(kw_only=True, config=ConfigDict(extra="forbid", strict=True))
@@ -193,7 +196,9 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         self.cuda = range(torch.cuda.device_count()) if device.type == "cuda" else range(0)
         with torch.random.fork_rng(devices=self.cuda):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs that the run does not use
+            if self.cuda:
+                torch.cuda.manual_seed_all(seed)
             self._keep()
 
     def _keep(self) -> None:
@@ -331,7 +336,8 @@ class Run:
         """After its last step: what the method does at a task's end, measure on all tasks, keep that in ``file``."""
         self.check_finite()  # before the task's end too, which may do sums with the weights
         started = time.perf_counter()
-        self.learner.end_task(self.task, self.benchmark.tasks[self.task].train.to(self.device))
+        with self.compiler.as_written():  # importances are taken once a task
+            self.learner.end_task(self.task, self.benchmark.tasks[self.task].train.to(self.device))
         self.train_seconds[-1] += clock(self.device) - started
         self.check_finite()
         for scenario in self.scenarios:

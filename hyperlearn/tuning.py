@@ -171,9 +171,11 @@ def search(
     configs = [configure(method, benchmark, scenario or "cl1", **point) for point in points]  # all are valid
     if seeds < 1:
         raise InputError(f"a search needs at least one seed, got {seeds}")
+    if not configs:
+        raise InputError(f"{method}: a hyperparameter without values to try leaves nothing to search")
     path = search_path(folder, benchmark, method, scenario)
-    check_writable(path.parent)
     learnt = validation_tasks(benchmark, tasks)
+    check_writable(path.parent)
     sizes = {sum(len(task.test) for task in config.limited(learnt).tasks) for config in configs}
     if len(sizes) > 1:
         raise InputError(f"{method}: points that are measured on different numbers of images do not compare: {sizes}")
@@ -206,6 +208,7 @@ def search(
                 version=__version__,
                 commit=commit(),
             )
+            found = read(path) if path.exists() else found  # another search may have added to it meanwhile
             found = replace(found, trials=[*found.trials, trial])
             write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
     return found

@@ -57,10 +57,11 @@ def test_a_compiled_network_learns_the_same(method, without_a_compiler):
     assert "compiled" not in as_written.environment
 
 
-def test_training_alone_is_compiled(without_a_compiler):
-    """One graph for all steps of all tasks: evaluation, with batches of other sizes, runs as it is written."""
+@pytest.mark.parametrize("method", ["hnet", "hnet-iwr", "ewc"])
+def test_training_alone_is_compiled(method, without_a_compiler):
+    """One graph for all steps of all tasks: evaluation and importances, of other batches, run as it is written."""
     before = graphs()
-    learnt("hnet", "on")
+    learnt(method, "on")
     assert graphs() == before + 1
 
 

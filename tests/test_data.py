@@ -3,7 +3,7 @@
 import gzip
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hyperlearn as hl
-from hyperlearn.data import Examples, as_float, draw_indices, flip_and_crop, mnist
+from hyperlearn.data import Examples, as_float, cifar, draw_indices, flip_and_crop, mnist
 
 
 def examples(n: int = 6, classes: int = 2, task: int = 0) -> Examples:
@@ -121,6 +121,24 @@ def test_a_task_is_numbered_by_its_place() -> None:
     assert hl.benchmarks.Benchmark("same", digits.tasks).tasks[0] is digits.tasks[0]
     learnt = hl.run("finetune", turned, "cl1", iterations=30, target="mlp-20")
     assert learnt.metrics.during_accuracy > 0.9
+
+
+def test_task_numbers_of_another_type_are_set_too() -> None:
+    part = replace(examples(), tasks=torch.zeros(6))
+    (made,) = hl.benchmarks.Benchmark("own", (task(part),)).tasks
+    assert made.train.tasks.dtype == torch.int64
+
+
+def test_labels_are_one_for_each_image() -> None:
+    part = examples()
+    with pytest.raises(hl.InputError, match=r"own: task 0, training images: labels of shape \(6, 1\), expected one"):
+        hl.benchmarks.Benchmark("own", (task(replace(part, labels=part.labels[:, None])),))
+
+
+@pytest.mark.parametrize("read", [mnist, cifar])
+def test_a_data_set_there_is_not(read: Callable[[str], object]) -> None:
+    with pytest.raises(hl.InputError, match="no data set 'emnist'; there are "):
+        read("emnist")
 
 
 @pytest.mark.parametrize(

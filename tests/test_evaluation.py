@@ -57,6 +57,11 @@ class Oracle(Learner):
         return Prediction(torch.ones(len(images)).long(), torch.full((len(images),), task or 0))
 
 
+def test_each_task_needs_an_accuracy_before_training() -> None:
+    with pytest.raises(hl.InputError, match="1 accuracies before training, but 2 tasks"):
+        evaluation.forward_transfer([[1.0, 0.5], [0.6, 1.0]], untrained=[0.5])
+
+
 def test_what_counts_as_right_in_each_scenario() -> None:
     labels = torch.tensor([0, 1, 1, 1])
     examples = Examples(torch.zeros(4, 1), labels, torch.ones(4).long())

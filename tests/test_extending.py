@@ -112,6 +112,46 @@ def test_an_own_hypernetwork_that_changes_what_its_head_writes() -> None:
         hl.OutputRegularizer(hypernet, 1.0, "gram")
 
 
+class Table(hl.Hypernetwork):
+    """A network for each task, written down: none of the library's hypernetworks, and it needs no regularizer."""
+
+    def __init__(self, target: nn.Module, tasks: int) -> None:
+        super().__init__(target, tasks)
+        self.table = nn.Parameter(0.1 * torch.randn(tasks, self.layout.numel))
+
+    @property
+    def stored_per_task(self) -> int:
+        return self.layout.numel
+
+    def flat(self, tasks: Any) -> Tensor:
+        return self.table[self.index(tasks)]
+
+
+@hl.methods.configuration
+class TableConfig(hl.methods.HypernetConfig):
+    learner_class = hl.methods.HypernetLearner
+
+    def hypernet(self, target: nn.Module, tasks: int) -> Table:
+        return Table(target, tasks)
+
+    def regularizer(self, hypernet: hl.Hypernetwork) -> None:
+        return None
+
+
+@hl.methods.configuration
+class HeldTableConfig(TableConfig):
+    def regularizer(self, hypernet: hl.Hypernetwork) -> Any:
+        return hl.OutputRegularizer(hypernet, 0.1)  # type: ignore[arg-type]
+
+
+def test_a_hypernetwork_without_embeddings() -> None:
+    made = hl.training.train("table", TableConfig(**SHORT), DIGITS)
+    assert made["cl1"].parameters.stored_per_task == made["cl1"].parameters.target
+    assert made["cl1"].metrics.forgetting == 0
+    with pytest.raises(hl.InputError, match="a regularizer holds what an EmbeddingHypernet writes, and Table is none"):
+        hl.training.train("table", HeldTableConfig(**SHORT), DIGITS)
+
+
 def test_a_growing_hypernetwork_needs_no_regularizer_and_gets_none() -> None:
     growing = hl.GrowingLSTMHypernet(nn.Linear(6, 4), chunk_size=8, task_dim=3, chunk_dim=3, hidden_size=2)
     for kind in (hl.OutputRegularizer, hl.ImportanceWeightedRegularizer):

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -105,6 +106,16 @@ def test_several_tasks_at_once() -> None:
     for wrong in (3, [0, 3], torch.tensor(3)):
         with pytest.raises(hl.InputError, match="no task 3: the hypernetwork has tasks 0 to 2"):
             hypernet.flat(wrong)
+
+
+def test_tasks_are_named_as_in_other_hypernetworks() -> None:
+    hypernet = make(tasks=2)
+    assert torch.equal(hypernet.flat(np.int64(1)), hypernet.flat(1))
+    assert torch.equal(hypernet.flat(torch.tensor([1, 0])), hypernet.flat([1, 0]))
+    assert hypernet.flat([]).shape == (0, hypernet.layout.numel)
+    for wrong in (2, [0, -1], 0.9):
+        with pytest.raises(hl.InputError, match=r"no task .*: the hypernetwork has tasks 0 to 1"):
+            hypernet.flat(wrong)  # type: ignore[arg-type]
 
 
 def test_growth_is_counted() -> None:

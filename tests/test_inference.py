@@ -12,6 +12,12 @@ def test_entropy_agrees_with_torch_and_is_never_nan() -> None:
     assert entropy(torch.tensor([1e4, 0.0, -1e4])) == 0
 
 
+def test_a_masked_class_counts_nothing() -> None:
+    masked = torch.tensor([[0.5, float("-inf"), -1.0], [0.0, float("-inf"), float("-inf")]])
+    torch.testing.assert_close(entropy(masked)[0], entropy(torch.tensor([0.5, -1.0])))
+    assert entropy(masked)[1] == 0
+
+
 def test_the_surest_task_is_taken() -> None:
     unsure, sure = torch.tensor([[0.1, 0.0]]), torch.tensor([[-9.0, 9.0]])
     predicted = infer_by_entropy(torch.stack([unsure, sure, unsure]))

@@ -40,6 +40,17 @@ def test_wrong_length_and_wrong_names_are_refused() -> None:
         layout.flatten({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)})
 
 
+def test_parameters_of_different_numbers_of_networks_are_refused() -> None:
+    layout = hl.ParamLayout.of(nn.Linear(4, 2))
+    with pytest.raises(hl.InputError, match=r"weights: of different numbers of networks, \[\(\), \(3,\)\]"):
+        layout.flatten({"weight": torch.zeros(2, 4), "bias": torch.zeros(3, 2)}, "weights")
+
+
+def test_a_layer_that_has_no_shape_yet_is_named() -> None:
+    with pytest.raises(hl.InputError, match=r"Sequential: 1.weight has no shape yet; run the module on a batch first"):
+        hl.ParamLayout.of(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)))
+
+
 def test_compression_ratio_counts_what_is_trained() -> None:
     target = nn.Linear(4, 2)  # 10 parameters
     hypernet = hl.ChunkedHypernet(target, 1, chunk_size=5, task_dim=2, chunk_dim=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -126,6 +127,15 @@ def test_state_dict_restores_the_memory() -> None:
         assert second.tasks == [2]
 
 
+@pytest.mark.parametrize(("form", "other"), [("direct", "gram"), ("gram", "direct")])
+def test_the_state_of_another_form_is_refused(form: Any, other: Any) -> None:
+    hypernet = make_chunked(0, [5, 4, 2], [3], 7, "tanh")
+    penalty = hl.OutputRegularizer(hypernet, 1.0, form)
+    penalty.remember(0)
+    with pytest.raises(hl.InputError, match="the state of a regularizer of another form"):
+        hl.OutputRegularizer(hypernet, 1.0, other).load_state_dict(penalty.state_dict())
+
+
 def test_the_gram_form_stores_no_targets() -> None:
     """What a further task adds to memory is its features: d1 numbers a chunk."""
     hypernet = make_chunked(0, [9, 9, 2], [3], 10, "relu")
@@ -170,7 +180,7 @@ def test_drawn_tasks_are_those_of_the_definition(form: str) -> None:
     targets = hypernet.flat([2, 0]).detach()
     move(hypernet, 0.1)
     expected = (hypernet.write(hypernet.task_embeddings.detach()[[2, 0]]) - targets).square().sum()
-    torch.testing.assert_close(penalty.memory.distance([2, 0]), expected)
+    torch.testing.assert_close(penalty.memory.distance(torch.tensor([2, 0])), expected)
 
 
 def test_an_unknown_form_is_refused() -> None:
@@ -231,6 +241,15 @@ def test_lookahead_may_move_some_weights_only() -> None:
         assert torch.equal(layers[1].weight, before[1])
         assert layers[1].weight.grad is not None  # what is computed inside adds to it
     assert all(torch.equal(layer.weight, value) for layer, value in zip(layers, before, strict=True))
+
+
+def test_a_step_that_fails_loses_no_gradient() -> None:
+    p, q = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    (p.sum() + q.sum()).backward()
+    with pytest.raises(TypeError, match="closure"), hl.lookahead(torch.optim.LBFGS([p, q]), only=[p]):
+        pass
+    assert q.grad is not None
+    assert torch.equal(p, torch.ones(2))
 
 
 def test_lookahead_without_a_gradient_moves_nothing() -> None:

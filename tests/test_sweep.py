@@ -114,6 +114,13 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         process.communicate()
 
 
+def test_a_clusters_machines_have_their_own_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client without a GPU may ask for one there: it gets as far as looking for the scheduler."""
+    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.1)
+    with pytest.raises(hl.InputError, match="no Dask scheduler answers"):
+        sweep.run(planned(tmp_path), scheduler="tcp://127.0.0.1:9", device="cuda")
+
+
 def test_a_sweep_on_a_cluster_that_runs_already(
     scheduler: str,
     one_worker: dict[str, Any],

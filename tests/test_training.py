@@ -1,6 +1,6 @@
 """Runs: they learn, they are repeatable to the bit, and they go on from a checkpoint as if nothing had happened."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import hyperlearn as hl
 from hyperlearn import training
@@ -44,6 +44,14 @@ def test_a_run_does_not_disturb_the_callers_random_numbers() -> None:
     torch.manual_seed(5)
     hl.run("finetune", DIGITS, **short("finetune"))
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("method", ["finetune", "dgr"])
+def test_a_run_on_the_processor_leaves_gpus_alone(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    hl.run(method, DIGITS, device="cpu", **short(method, iterations=1))
+    assert seeded == []
 
 
 class _Stop(Exception):
@@ -143,6 +151,13 @@ def test_baselines_train_differently_in_each_scenario() -> None:
     assert sizes[0] == sizes[2] > sizes[1]  # a head for each task, one head
 
 
+@pytest.mark.parametrize("method", ["finetune", "hnet"])
+def test_scenarios_are_named_and_measured_once(method: str) -> None:
+    with pytest.raises(hl.InputError, match="name at least one scenario; there are cl1, cl2, cl3"):
+        hl.run_scenarios(method, DIGITS, [], **short(method))
+    assert list(hl.run_scenarios(method, DIGITS, ["cl2", "cl2"], **short(method, iterations=1))) == ["cl2"]
+
+
 def test_what_each_yardstick_is_for() -> None:
     """On five seeds: finetune forgets, joint does not, scratch cannot, with room between them."""
     for seed in range(5):
@@ -185,6 +200,57 @@ def test_a_target_of_ones_own() -> None:
     assert made.parameters.target == 650
     assert result.config["target"] == "torch.nn.modules.container.Sequential"
     assert made.config["target"].endswith("test_a_target_of_ones_own.<locals>.<lambda>")
+
+
+@pytest.mark.parametrize(
+    ("method", "scenario", "needed", "outputs"),
+    [
+        ("finetune", "cl1", "10 logits in cl1", 2),
+        ("ewc", "cl2", "2 logits in cl2", 10),
+        ("lwf", "cl3", "10 logits in cl3", 2),
+        ("dgr", "cl3", "10 logits in cl3", 12),
+        ("scratch", "cl1", "2 logits", 3),
+        ("hnet", "cl1", "2 logits", 3),
+    ],
+)
+def test_a_target_with_another_number_of_logits_is_refused(
+    method: str, scenario: Any, needed: str, outputs: int
+) -> None:
+    with pytest.raises(hl.InputError, match=f"the target needs {needed}; this one has {outputs}"):
+        hl.run(method, DIGITS, scenario, **short(method, target=lambda _: hl.nets.MLP(64, [5], outputs)))
+
+
+class Recurrent(nn.Module):
+    """Reads an image row by row; no batching rule covers it."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.rows, self.head = nn.GRU(8, 6, batch_first=True), nn.Linear(6, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.rows(images)[1][0])
+        return logits
+
+
+class WritesInPlace(nn.Module):
+    """Fills a tensor of its own, which cannot be batched either."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(32, outputs), nn.Linear(32, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        parts = torch.zeros(2, len(images), self.left.out_features)
+        parts[0], parts[1] = (self.left(images[:, :4].flatten(1)), self.right(images[:, 4:].flatten(1)))
+        return parts.sum(0)
+
+
+@pytest.mark.parametrize("target", [Recurrent, WritesInPlace])
+@pytest.mark.parametrize("method", ["hnet", "lstm-net-iwr", "ewc", "scratch"])
+def test_a_target_that_cannot_be_batched_over_parameters(method: str, target: Callable[[int], nn.Module]) -> None:
+    scenarios: Any = ["cl1"] if method == "ewc" else ["cl1", "cl2", "cl3"]
+    made = hl.run_scenarios(method, hl.benchmarks.first(DIGITS, 2), scenarios, **short(method, target=target))
+    assert [result.scenario for result in made.values()] == scenarios
 
 
 class Bright(nn.Linear):

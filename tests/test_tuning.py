@@ -12,6 +12,7 @@ from hyperlearn import benchmarks, recipes, tuning
 from hyperlearn.cli import main
 from hyperlearn.data import Examples
 from hyperlearn.methods import METHODS, SCENARIOS
+from hyperlearn.training import Progress
 
 RESULTS = Path(__file__).parent.parent / "results"
 SHORT = {"iterations": [3], "chunk_size": [1_400]}
@@ -81,6 +82,28 @@ def test_a_search_goes_on_where_it_stopped_and_finds_the_best(tmp_path: Path) ->
                           scenario="cl1", seeds=2)  # fmt: skip
     assert grown.trials[0].accuracy == {"cl1": 0.123}
     assert len(grown.trials) == 6
+
+
+def test_two_searches_at_once_keep_each_others_trials(tmp_path: Path) -> None:
+    def search(rate: float, progress: Progress | None = None) -> tuning.Search:
+        grid = {"learning_rate": [rate], "iterations": [2]}
+        return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", progress=progress)
+
+    beside = [0.01]
+
+    def meanwhile(task: int, step: int) -> None:
+        if beside:
+            search(beside.pop())
+
+    assert [trial.config["learning_rate"] for trial in search(0.02, meanwhile).trials] == [0.01, 0.02]
+
+
+def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(hl.InputError, match="hnet: a hyperparameter without values to try"):
+        tuning.search("hnet", "split-digits", {"beta": []}, tmp_path)
+    with pytest.raises(hl.InputError, match="no benchmark 'digits'"):
+        tuning.search("hnet", "digits", {"beta": [0.1]}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -35,12 +36,23 @@ class Hypernetwork(nn.Module, ABC):
         self.layout = ParamLayout.of(target)
         self.tasks = tasks
 
+    @property
+    @abstractmethod
+    def stored_per_task(self) -> int:
+        """Values that each further task adds."""
+
     @abstractmethod
     def flat(self, tasks: Tasks) -> Tensor:
-        """Parameters of several tasks, each as one vector: ``[T, N]``."""
+        """Parameters of several tasks, each as one vector: ``[T, N]``.
+
+        Raises `InputError` for a task there is not.
+        """
 
     def forward(self, task: int | Tensor) -> Params:
-        """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``."""
+        """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``.
+
+        Raises `InputError` for a task there is not.
+        """
         return self.layout.unflatten(self.flat(task).squeeze(0))
 
     def index(self, tasks: Tasks) -> Tensor:
@@ -49,13 +61,20 @@ class Hypernetwork(nn.Module, ABC):
         The values of a tensor are not looked at, because that would make the host wait for the device.
         """
         device = next(self.parameters()).device
-        if not isinstance(tasks, Tensor):
-            numbers = list(tasks) if isinstance(tasks, Iterable) else [int(tasks)]
-            for number in numbers:
-                if not 0 <= number < self.tasks:
-                    raise InputError(f"no task {number}: the hypernetwork has tasks 0 to {self.tasks - 1}")
-            tasks = torch.tensor(numbers, dtype=torch.int64)
-        return tasks.to(device).reshape(-1)
+        if isinstance(tasks, Tensor):
+            return tasks.to(device).reshape(-1)
+        numbers = self.numbers(tasks)
+        if len(numbers) == 1:  # the present task, in each step: written by the device itself
+            return torch.full((1,), numbers[0], device=device)
+        return torch.tensor(numbers, dtype=torch.int64).to(device, non_blocking=True)
+
+    def numbers(self, tasks: int | Iterable[int]) -> list[int]:
+        """``tasks`` as a list; raises `InputError` for a task there is not."""
+        numbers = list(tasks) if isinstance(tasks, Iterable) else [tasks]
+        for number in numbers:
+            if not (isinstance(number, Integral) and 0 <= number < self.tasks):
+                raise InputError(f"no task {number}: the hypernetwork has tasks 0 to {self.tasks - 1}")
+        return [int(number) for number in numbers]
 
 
 class EmbeddingHypernet(Hypernetwork, ABC):
@@ -75,6 +94,11 @@ class EmbeddingHypernet(Hypernetwork, ABC):
         if task_dim < 1:
             raise InputError(f"a task embedding needs at least one value, got {task_dim}")
         self.task_embeddings = nn.Parameter(torch.randn(tasks, task_dim))
+
+    @property
+    def stored_per_task(self) -> int:
+        """Values that each further task adds: its embedding."""
+        return self.task_embeddings.shape[1]
 
     @abstractmethod
     def write(self, embeddings: Tensor) -> Tensor:
@@ -113,10 +137,15 @@ def pair_embeddings(tasks: Tensor, chunks: Tensor) -> Tensor:
 
 
 def write_chunks(head: nn.Linear, features: Tensor, numel: int) -> Tensor:
-    """``[T, n_chunks, d1]`` to ``[T, N]``: all chunks in a row, the surplus of the last one cut off."""
-    chunks: Tensor = head(features).flatten(1)
+    """What the head makes of ``[T, n_chunks, d1]``, with its chunks joined: ``[T, N]``."""
+    return join_chunks(head(features), numel)
+
+
+def join_chunks(chunks: Tensor, numel: int) -> Tensor:
+    """``[T, n_chunks, chunk_size]`` to ``[T, N]``: all chunks in a row, the surplus of the last one cut off."""
+    flat = chunks.flatten(1)
     # Not a slice: the gradient of a slice is a tensor of zeros and a copy into it, that of a split is one copy.
-    return chunks.split([numel, chunks.shape[1] - numel], dim=1)[0]
+    return flat.split([numel, flat.shape[1] - numel], dim=1)[0]
 
 
 def xavier_(weight: Tensor, blocks: int = 1) -> None:

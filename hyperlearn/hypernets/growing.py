@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Hypernetwork, Tasks, chunk_count, lstm_stepwise, pair_embeddings, small_head_, xavier_
+from .base import Hypernetwork, Tasks, chunk_count, join_chunks, lstm_stepwise, pair_embeddings, small_head_, xavier_
 
 
 class GrowingLSTMHypernet(Hypernetwork):
@@ -107,12 +107,11 @@ class GrowingLSTMHypernet(Hypernetwork):
         """Parameters of several tasks, each as one vector: ``[T, N]``.
 
         A tensor of tasks is read by the host, unlike in other hypernetworks: it decides which weights are used. In
-        training the task is an int, and nothing waits for the device.
+        training the task is an int, and nothing waits for the device. Raises `InputError` for a task there is not.
         """
-        if isinstance(tasks, Tensor):
-            tasks = tasks.reshape(-1).tolist()
-        numbers = [tasks] if isinstance(tasks, int) else list(tasks)
-        self.index(numbers)  # refuses a task there is not
+        numbers = self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
+        if not numbers:
+            return self.chunk_embeddings.new_empty(0, self.layout.numel)
         return torch.cat([self._write(number) for number in numbers])
 
     def _write(self, task: int) -> Tensor:
@@ -122,7 +121,7 @@ class GrowingLSTMHypernet(Hypernetwork):
         steps = pairs.transpose(0, 1).contiguous()
         hidden = lstm_stepwise(steps, w, u) if self.stepwise else self._lstm(steps, w, u)  # [n_chunks, 1, hidden_size]
         head = self.heads[min(task, len(self.heads) - 1)]
-        return nn.functional.linear(hidden[:, 0], head).reshape(1, -1)[:, : self.layout.numel]
+        return join_chunks(nn.functional.linear(hidden.transpose(0, 1), head), self.layout.numel)
 
     def _lstm(self, steps: Tensor, w: Tensor, u: Tensor) -> Tensor:
         # torch.lstm and not a loop in Python: oneDNN and cuDNN run the whole recurrence in one call. cuDNN wants its

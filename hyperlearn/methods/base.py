@@ -258,6 +258,12 @@ class Sizes:
         return self.trainable / self.target
 
 
+def check_outputs(out: Tensor, wanted: int, where: str = "") -> None:
+    """Raise `InputError` unless a target's outputs ``[..., outputs]`` are as many as the logits that are wanted."""
+    if out.shape[-1] != wanted:
+        raise InputError(f"the target needs {wanted} logits{where}; this one has {out.shape[-1]}")
+
+
 class Classifier(nn.Module):
     """One network for all tasks, with the output layer that each scenario calls for.
 
@@ -273,14 +279,19 @@ class Classifier(nn.Module):
         super().__init__()
         self.setting = setting
         self.scenario = scenario
-        self.net = setting.make_target(setting.classes * (1 if scenario == "cl2" else setting.tasks))
+        self.outputs = setting.classes * (1 if scenario == "cl2" else setting.tasks)
+        self.net = setting.make_target(self.outputs)
 
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
         return self.select(self.net(images), tasks, seen)
 
     def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
-        """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
+        """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`.
+
+        Raises `InputError` where a target given by hand has another number of outputs.
+        """
+        check_outputs(out, self.outputs, f" in {self.scenario}")
         classes = self.setting.classes
         if self.scenario == "cl1":
             rows = tasks[:, None, None].expand(-1, 1, classes)

@@ -95,8 +95,7 @@ class EWC(Finetune):
 
         Raises `InputError` where its names or shapes are not those of the network's parameters.
         """
-        self.penalty.layout.check(fisher, "Fisher information")
-        self.penalty.add(self.penalty.layout.flatten(fisher), self.penalty.flat())
+        self.penalty.add(self.penalty.layout.flatten(fisher, "Fisher information"), self.penalty.flat())
 
 
 class OnlineEWC(EWC):
@@ -111,8 +110,8 @@ class OnlineEWC(EWC):
         return self.config.gamma * self.config.strength / 2
 
     def remember(self, fisher: Params) -> None:
-        self.penalty.layout.check(fisher, "Fisher information")
-        running = self.config.gamma * self.penalty.weight + self.penalty.layout.flatten(fisher)
+        fresh = self.penalty.layout.flatten(fisher, "Fisher information")
+        running = self.config.gamma * self.penalty.weight + fresh
         self.penalty.replace(running, self.penalty.flat())
 
 

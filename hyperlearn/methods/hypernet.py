@@ -32,7 +32,19 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
-from .base import SCENARIOS, Config, Count, Learner, NonNegative, OrNone, Scenario, Setting, Sizes, configuration
+from .base import (
+    SCENARIOS,
+    Config,
+    Count,
+    Learner,
+    NonNegative,
+    OrNone,
+    Scenario,
+    Setting,
+    Sizes,
+    check_outputs,
+    configuration,
+)
 
 Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
 
@@ -148,8 +160,7 @@ class OutputPenaltyConfig(PenaltyConfig):
     """How the output regularizer is computed; ``"auto"`` draws `MOST_TASKS` old tasks where there are more."""
 
     def regularizer(self, hypernet: Hypernetwork) -> OutputRegularizer:
-        assert isinstance(hypernet, EmbeddingHypernet)
-        return OutputRegularizer(hypernet, self.beta, self.regularizer_form)
+        return OutputRegularizer(hypernet, self.beta, self.regularizer_form)  # type: ignore[arg-type]  # it refuses others
 
 
 @configuration
@@ -162,8 +173,7 @@ class ImportancePenaltyConfig(PenaltyConfig):
     """Sum over all old tasks in each step, instead of drawing one."""
 
     def regularizer(self, hypernet: Hypernetwork) -> ImportanceWeightedRegularizer:
-        assert isinstance(hypernet, EmbeddingHypernet)
-        return ImportanceWeightedRegularizer(hypernet, self.beta, self.normalization, self.exact)
+        return ImportanceWeightedRegularizer(hypernet, self.beta, self.normalization, self.exact)  # type: ignore[arg-type]
 
 
 class GeneratingLearner(Learner):
@@ -240,11 +250,8 @@ class GeneratingLearner(Learner):
 
         Buffers of the target, such as the running statistics of batch norm, are kept for each task too and not counted.
         """
-        if isinstance(self.hypernet, GrowingLSTMHypernet):
-            return self.hypernet.stored_per_task
-        assert isinstance(self.hypernet, EmbeddingHypernet)
         fisher = self.hypernet.layout.numel if isinstance(self.regularizer, ImportanceWeightedRegularizer) else 0
-        return self.hypernet.task_embeddings.shape[1] + fisher
+        return self.hypernet.stored_per_task + fisher
 
     def get_extra_state(self) -> dict[str, object]:
         kept = None if self.regularizer is None else self.regularizer.state_dict()
@@ -287,11 +294,8 @@ class HypernetLearner(GeneratingLearner):
 
         Raises `InputError` where a target given by hand has another number of outputs.
         """
-        if outputs.shape[-1] != self.heads * self.classes:
-            own = f", {self.classes} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
-            raise InputError(
-                f"the target needs {self.heads * self.classes} logits{own}; this one has {outputs.shape[-1]}"
-            )
+        own = f", {self.classes} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
+        check_outputs(outputs, self.heads * self.classes, own)
         if self.heads == 1:
             return outputs
         return outputs[..., task * self.classes : (task + 1) * self.classes]

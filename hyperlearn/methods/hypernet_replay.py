@@ -121,7 +121,9 @@ class HypernetReplayLearner(GeneratingLearner):
         """Codes ``[..., latent]`` with the one-hot task behind them: ``[..., latent + task_condition]``."""
         if not self.config.task_condition:
             return codes
-        tasks = torch.as_tensor(tasks, device=codes.device).expand(codes.shape[:-1])
+        if not isinstance(tasks, Tensor):
+            tasks = torch.full((), tasks, device=codes.device)  # a copy from the host would wait for the device
+        tasks = tasks.expand(codes.shape[:-1])
         return torch.cat([codes, nn.functional.one_hot(tasks, self.config.task_condition)], dim=-1)
 
     def samples(self, number: int, seed: int = 0) -> Tensor:

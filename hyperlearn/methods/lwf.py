@@ -69,6 +69,18 @@ class TaughtClassifier(Classifier):
         out: Tensor = self.teacher(images)
         return out
 
+    def to_distill(self, out: Tensor, images: Tensor, learned: int) -> tuple[Tensor, Tensor]:
+        """Of the outputs ``out`` on ``images`` the logits to hold, and the teacher's, to hold them to.
+
+        CL1: of the heads of the ``learned`` earlier tasks, ``[B, learned, classes]``; CL2: of the shared head; CL3: of
+        all classes seen so far, ``[B, (learned + 1) * classes]``, and the teacher's of those seen before.
+        """
+        old = self.taught(images)
+        if self.scenario == "cl1":
+            new, old = (z.unflatten(1, (-1, self.setting.classes))[:, :learned] for z in (out, old))
+            return new, old
+        return out[:, self.columns(0, learned + 1)], old[:, self.columns(0, learned)]
+
     def remember(self) -> None:
         """Make the teacher what the classifier is now."""
         self.teacher.load_state_dict(self.net.state_dict())
@@ -94,12 +106,7 @@ class LwF(Finetune):
         task_loss = cross_entropy(logits, self.classifier.labels(batch))
         if not self.learned:
             return task_loss
-        old = self.classifier.taught(batch.images)
-        if self.setting.scenario == "cl1":  # the heads of earlier tasks: [B, learned, classes]
-            heads = [z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old)]
-            kept = distillation(heads[0], heads[1], self.config.temperature)
-        else:
-            kept = distillation(logits, old[:, self.classifier.columns(0, self.learned)], self.config.temperature)
+        kept = distillation(*self.classifier.to_distill(out, batch.images, self.learned), self.config.temperature)
         return task_loss / seen + (1 - 1 / seen) * kept
 
     def end_task(self, task: int, train: Examples) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..data import Batch, Examples, concatenate
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import count
-from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, configuration
+from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, check_outputs, configuration
 
 
 class Finetune(Learner):
@@ -56,11 +56,17 @@ class Scratch(Learner):
         return list(self.nets[min(self.learned, len(self.nets) - 1)].parameters())
 
     def loss(self, batch: Batch) -> Tensor:
-        return nn.functional.cross_entropy(self.nets[self.learned](batch.images), batch.labels)
+        return nn.functional.cross_entropy(self.logits(self.learned, batch.images), batch.labels)
+
+    def logits(self, task: int, images: Tensor) -> Tensor:
+        """Logits ``[B, classes]`` of one task's network."""
+        out: Tensor = self.nets[task](images)
+        check_outputs(out, self.setting.classes)
+        return out
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
-            labels = self.nets[task](images).argmax(1)
+            labels = self.logits(task, images).argmax(1)
             return Prediction(labels, torch.full_like(labels, task))
         nets = list(self.nets[: self.learned or None])
         params, buffers = torch.func.stack_module_state(nets)

@@ -60,7 +60,7 @@ class Classifiers(nn.ModuleDict):
         seed = int(torch.randint(2**31, ()))
         for scenario in setting.scenarios:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
                 self[scenario] = TaughtClassifier(setting, scenario)
 
     def each(self) -> list[TaughtClassifier]:
@@ -124,11 +124,7 @@ class DGR(Learner):
 
     def remembered(self, classifier: TaughtClassifier, out: Tensor, images: Tensor) -> Tensor:
         """The loss of the outputs ``out`` on replayed ``images``, against what the old classifier makes of them."""
-        old = classifier.taught(images)
-        if classifier.scenario == "cl1":  # [B, learned, classes]
-            new, old = (z.unflatten(1, (-1, self.setting.classes))[:, : self.learned] for z in (out, old))
-        else:
-            new, old = out[:, classifier.columns(0, self.learned + 1)], old[:, classifier.columns(0, self.learned)]
+        new, old = classifier.to_distill(out, images, self.learned)
         if self.temperature is None:
             return cross_entropy(new.flatten(0, -2), old.argmax(-1).flatten())
         return distillation(new, old, self.temperature)

@@ -18,7 +18,8 @@ __all__ = ["MLP", "VAE", "Encoder", "InPrecision", "Precision", "ResNet", "draw_
 def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
     """A constructor ``(image_shape, outputs) -> module`` for a target given by name.
 
-    Names are ``mlp-400-400`` (hidden sizes), ``resnet-32`` (layers), ``resnet-32-group`` (with group norm).
+    Names are ``mlp-400-400`` (hidden sizes), ``resnet-32`` (layers), ``resnet-32-group`` (with group norm). Raises
+    `InputError` for any other.
 
     Example:
         >>> parse("mlp-20-10")((8, 8), 2)
