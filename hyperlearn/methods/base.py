@@ -282,16 +282,21 @@ class Classifier(nn.Module):
         self.outputs = setting.classes * (1 if scenario == "cl2" else setting.tasks)
         self.net = setting.make_target(self.outputs)
 
+    def forward(self, images: Tensor) -> Tensor:
+        """All outputs of the network, ``[B, outputs]``.
+
+        Raises `InputError` where a target given by hand has another number of them than the scenario needs.
+        """
+        out: Tensor = self.net(images)
+        check_outputs(out, self.outputs, f" in {self.scenario}")
+        return out
+
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
-        return self.select(self.net(images), tasks, seen)
+        return self.select(self(images), tasks, seen)
 
     def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
-        """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`.
-
-        Raises `InputError` where a target given by hand has another number of outputs.
-        """
-        check_outputs(out, self.outputs, f" in {self.scenario}")
+        """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
         classes = self.setting.classes
         if self.scenario == "cl1":
             rows = tasks[:, None, None].expand(-1, 1, classes)

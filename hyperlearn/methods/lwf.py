@@ -100,7 +100,7 @@ class LwF(Finetune):
         self.config: LwFConfig = config
 
     def loss(self, batch: Batch) -> Tensor:
-        out: Tensor = self.classifier.net(batch.images)
+        out: Tensor = self.classifier(batch.images)
         seen = self.learned + 1
         logits = self.classifier.select(out, batch.tasks, seen)
         task_loss = cross_entropy(logits, self.classifier.labels(batch))

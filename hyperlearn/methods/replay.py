@@ -106,7 +106,7 @@ class DGR(Learner):
 
     def classifier_losses(self, classifier: TaughtClassifier, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """A classifier's loss on the images of ``batch``, and on those that follow them in ``images``, if any."""
-        out: Tensor = classifier.net(images)
+        out: Tensor = classifier(images)
         present, past, replayed = out[: len(batch.images)], out[len(batch.images) :], images[len(batch.images) :]
         logits = classifier.select(present, batch.tasks, self.learned + 1)
         loss = cross_entropy(logits, classifier.labels(batch))
