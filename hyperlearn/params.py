@@ -76,7 +76,8 @@ class ParamLayout:
         batches = {tuple(params[name].shape[: params[name].dim() - len(shape)]) for name, shape in named}
         if len(batches) > 1:
             raise InputError(f"{what}: of different numbers of networks, {sorted(batches)}")
-        return torch.cat([params[name].reshape(*min(batches), -1) for name in self.names], dim=-1)
+        (batch,) = batches
+        return torch.cat([params[name].reshape(*batch, -1) for name in self.names], dim=-1)
 
     def check(self, params: Mapping[str, Tensor], what: str = "parameters") -> None:
         """Raise `InputError` unless ``params`` has exactly this layout's names and (trailing) shapes."""

@@ -209,7 +209,8 @@ def search(
                 commit=commit(),
             )
             found = read(path) if path.exists() else found  # another search may have added to it meanwhile
-            found = replace(found, trials=[*found.trials, trial])
+            others = [other for other in found.trials if (other.config, other.seed) != (plain, seed)]
+            found = replace(found, trials=[*others, trial])
             write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
     return found
 

@@ -84,18 +84,21 @@ def test_a_search_goes_on_where_it_stopped_and_finds_the_best(tmp_path: Path) ->
     assert len(grown.trials) == 6
 
 
-def test_two_searches_at_once_keep_each_others_trials(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("other", "kept"), [(0.01, [0.01, 0.02]), (0.02, [0.02])])
+def test_two_searches_at_once_keep_each_others_trials(other: float, kept: list[float], tmp_path: Path) -> None:
+    """And a point that both have trained counts once."""
+
     def search(rate: float, progress: Progress | None = None) -> tuning.Search:
         grid = {"learning_rate": [rate], "iterations": [2]}
         return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", progress=progress)
 
-    beside = [0.01]
+    beside = [other]
 
     def meanwhile(task: int, step: int) -> None:
         if beside:
             search(beside.pop())
 
-    assert [trial.config["learning_rate"] for trial in search(0.02, meanwhile).trials] == [0.01, 0.02]
+    assert [trial.config["learning_rate"] for trial in search(0.02, meanwhile).trials] == kept
 
 
 def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) -> None:
