@@ -20,14 +20,18 @@ before the task, the autoencoder learns the task, they have no parameter in comm
 own gradients alone. The result is the same as one after the other on the same batches. For the same reason one training
 serves all three scenarios, with a classifier for each.
 
+Two details are in von Oswald et al.'s code and not in their text, and in CL3 on Split MNIST they are worth more than a
+point (chapter 12). The old classifier gives the present task's classes a logit of 0, not a probability of 0 as van de
+Ven & Tolias (2019) do: a sample that it is unsure of may be one of them. And classifier and encoder, where they are
+fully connected, start Xavier-uniform with zero biases.
+
 Deviations from von Oswald et al.: classifier and autoencoder see the same batches; the last task's autoencoder is
-trained too, so that there are samples of all tasks to look at; the classes of the present task have probability 0 in
-the distillation, as in van de Ven & Tolias (2019), where they take a logit of 0; classifier and encoder start from
-PyTorch's initialization, theirs Xavier-uniform. The Fisher information of a decoder is that of the autoencoder's loss,
-with one code drawn for each training image; Chandra et al. do not say what it is of.
+trained too, so that there are samples of all tasks to look at. The Fisher information of a decoder is that of the
+autoencoder's loss, with one code drawn for each training image; Chandra et al. do not say what it is of.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +56,11 @@ from .lwf import TaughtClassifier, distillation
 from .replay import Classifiers, ReplayConfig, check_pixels, no_past
 
 
+def start(net: nn.Module) -> nn.Module:
+    """``net``, Xavier-uniform where it is an `MLP`; another network starts as it was made."""
+    return net.xavier_() if isinstance(net, MLP) else net
+
+
 class HypernetReplayLearner(GeneratingLearner):
     """Classifiers, and a hypernetwork that writes a decoder of each task's images."""
 
@@ -61,11 +70,12 @@ class HypernetReplayLearner(GeneratingLearner):
         if 0 < config.task_condition < setting.tasks:
             raise InputError(f"task_condition must be 0 or at least the number of tasks, {setting.tasks}")
         encoder = Encoder(setting.image_shape, config.encoder_hidden, config.latent)
+        start(encoder.mlp)
         pixels = torch.Size(setting.image_shape).numel()
         super().__init__(config, setting, MLP(config.latent + config.task_condition, config.decoder_hidden, pixels))
         self.config: HypernetReplayConfig = config
         self.encoder = encoder
-        self.classifiers = Classifiers(setting)
+        self.classifiers = Classifiers(replace(setting, make_target=lambda outputs: start(setting.make_target(outputs))))
         self.decoders: Tensor | None = None  # [learned, N], generated when the last task ended
 
     def training_data(self, seen: Sequence[Examples]) -> Examples:
@@ -96,6 +106,7 @@ class HypernetReplayLearner(GeneratingLearner):
         seen, size = self.learned + 1, len(batch.images)
         logits = classifier.logits(torch.cat([batch.images, images]), torch.cat([batch.tasks, tasks]), seen)
         old = classifier.select(classifier.taught(images), tasks, self.learned)
+        old = nn.functional.pad(old, (0, logits.shape[1] - old.shape[1]))  # CL3: classes it has not met
         present = nn.functional.cross_entropy(logits[:size], classifier.labels(batch))
         past = distillation(logits[size:], old, self.config.temperature)
         return (1 - self.config.replay_weight) * present + self.config.replay_weight * past

@@ -1,6 +1,7 @@
 """A fully connected network."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -32,6 +33,13 @@ class MLP(nn.Module):
         for layer in self.layers[:-1]:
             x = layer(x).relu()
         return self.layers[-1](x)
+
+    def xavier_(self) -> Self:
+        """Start anew, from Xavier-uniform weights (Glorot & Bengio 2010) and zero biases; returns itself."""
+        for layer in self.layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        return self
 
     def extra_repr(self) -> str:
         return f"{self.sizes[0]}, {self.sizes[1:-1]}, {self.sizes[-1]}"
