@@ -70,12 +70,12 @@ class HypernetReplayLearner(GeneratingLearner):
         if 0 < config.task_condition < setting.tasks:
             raise InputError(f"task_condition must be 0 or at least the number of tasks, {setting.tasks}")
         encoder = Encoder(setting.image_shape, config.encoder_hidden, config.latent)
-        start(encoder.mlp)
+        encoder.mlp.xavier_()
         pixels = torch.Size(setting.image_shape).numel()
         super().__init__(config, setting, MLP(config.latent + config.task_condition, config.decoder_hidden, pixels))
         self.config: HypernetReplayConfig = config
         self.encoder = encoder
-        self.classifiers = Classifiers(replace(setting, make_target=lambda outputs: start(setting.make_target(outputs))))
+        self.classifiers = Classifiers(replace(setting, make_target=lambda n: start(setting.make_target(n))))
         self.decoders: Tensor | None = None  # [learned, N], generated when the last task ended
 
     def training_data(self, seen: Sequence[Examples]) -> Examples:
