@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -103,7 +103,13 @@ def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> Non
         )
 
 
-def split(name: str, source: Source, classes_per_task: int = 2, validation: float = 0.0) -> Benchmark:
+def split(
+    name: str,
+    source: Source,
+    classes_per_task: int = 2,
+    validation: float = 0.0,
+    order: Sequence[int] | None = None,
+) -> Benchmark:
     """Cut a data set into tasks of consecutive classes: (0, 1), (2, 3), ...
 
     Args:
@@ -111,11 +117,25 @@ def split(name: str, source: Source, classes_per_task: int = 2, validation: floa
         source: the whole data set.
         classes_per_task: how many classes each task has; must divide the number of classes.
         validation: the fraction of each task's training images to hold out, in [0, 1).
+        order: all classes, in the order in which tasks take them; default: 0, 1, 2, ...
 
     Raises:
         InputError: classes that cannot be cut so, or a fraction out of range.
+
+    Example:
+        >>> [task.classes for task in split("shuffled", digits(), order=[3, 1, 4, 0, 5, 9, 2, 6, 8, 7]).tasks]
+        [('3', '1'), ('4', '0'), ('5', '9'), ('2', '6'), ('8', '7')]
     """
-    return Benchmark(name, tuple(_tasks(name, source, classes_per_task, validation)))
+    if order is None:
+        return Benchmark(name, tuple(_tasks(name, source, classes_per_task, validation)))
+    classes = int(source.train_labels.max()) + 1
+    if sorted(order) != list(range(classes)):
+        raise InputError(f"{name}: an order names each class, 0 to {classes - 1}, once; got {list(order)}")
+    place = torch.tensor(order).argsort()  # [classes], of each class in the order
+    ordered = source._replace(
+        train_labels=place[source.train_labels.long()], test_labels=place[source.test_labels.long()]
+    )
+    return Benchmark(name, tuple(_tasks(name, ordered, classes_per_task, validation, [str(label) for label in order])))
 
 
 def _tasks(
@@ -239,14 +259,14 @@ def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
     return replace(benchmark, tasks=tuple(tasks))
 
 
-def split_digits(validation: float = 0.0) -> Benchmark:
-    """Five tasks of two digits each, 8 x 8 pixels: needs no file and no network.
+def split_digits(validation: float = 0.0, order: Sequence[int] | None = None) -> Benchmark:
+    """Five tasks of two digits each, 8 x 8 pixels: needs no file and no network. ``order`` as for `split`.
 
     Example:
         >>> [task.classes for task in split_digits().tasks]
         [('0', '1'), ('2', '3'), ('4', '5'), ('6', '7'), ('8', '9')]
     """
-    return split("split-digits", digits(), validation=validation)
+    return split("split-digits", digits(), validation=validation, order=order)
 
 
 def permuted_digits(tasks: int = 10, validation: float = 0.0) -> Benchmark:
@@ -254,14 +274,17 @@ def permuted_digits(tasks: int = 10, validation: float = 0.0) -> Benchmark:
     return permuted("permuted-digits", digits(), tasks, padding=0, validation=validation)
 
 
-def split_mnist(validation: float = 0.0) -> Benchmark:
-    """Split MNIST (Zenke et al. 2017): five tasks (0, 1) (2, 3) (4, 5) (6, 7) (8, 9) of 28 x 28 pixels."""
-    return split("split-mnist", mnist(), validation=validation)
+def split_mnist(validation: float = 0.0, order: Sequence[int] | None = None) -> Benchmark:
+    """Split MNIST (Zenke et al. 2017): five tasks (0, 1) (2, 3) (4, 5) (6, 7) (8, 9) of 28 x 28 pixels.
+
+    van de Ven & Tolias (2019) draw another ``order`` of the digits (see `split`) for each seed.
+    """
+    return split("split-mnist", mnist(), validation=validation, order=order)
 
 
-def split_fashion_mnist(validation: float = 0.0) -> Benchmark:
-    """Split Fashion-MNIST: five tasks of two kinds of clothing each, 28 x 28 pixels."""
-    return split("split-fashion-mnist", mnist("fashion-mnist"), validation=validation)
+def split_fashion_mnist(validation: float = 0.0, order: Sequence[int] | None = None) -> Benchmark:
+    """Split Fashion-MNIST: five tasks of two kinds of clothing each, 28 x 28 pixels. ``order`` as for `split`."""
+    return split("split-fashion-mnist", mnist("fashion-mnist"), validation=validation, order=order)
 
 
 def permuted_mnist(tasks: int = 10, validation: float = 0.0) -> Benchmark:
@@ -305,7 +328,7 @@ def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:
     return ("cl1",) if name == "cifar-10-100" else ("cl1", "cl2", "cl3")
 
 
-def load(name: str, **options: float) -> Benchmark:
+def load(name: str, **options: Any) -> Benchmark:
     """The benchmark called ``name``; raises `InputError` with the names there are."""
     if name not in BENCHMARKS:
         raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")

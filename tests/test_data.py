@@ -63,6 +63,34 @@ def test_split_tasks_hold_their_own_classes() -> None:
         assert one.train.tasks.unique().tolist() == [number]
 
 
+def test_tasks_take_classes_in_the_order_asked_for() -> None:
+    """Another order has the same images of each digit, elsewhere; the plain order changes nothing."""
+    plain, order = hl.benchmarks.split_digits(validation=0.2), [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    shuffled = hl.benchmarks.split_digits(order=order)
+    source = hl.data.digits()
+    for number, task in enumerate(shuffled.tasks):
+        assert task.classes == tuple(str(label) for label in order[2 * number : 2 * number + 2])
+        for label, name in enumerate(task.classes):
+            assert torch.equal(
+                task.train.images[task.train.labels == label], source.train_images[source.train_labels == int(name)]
+            )
+            assert torch.equal(
+                task.test.images[task.test.labels == label], source.test_images[source.test_labels == int(name)]
+            )
+    for task, same in zip(plain.tasks, hl.benchmarks.split_digits(validation=0.2, order=range(10)).tasks, strict=True):
+        assert task.classes == same.classes
+        for part in ("train", "validation", "test"):
+            mine, other = getattr(task, part), getattr(same, part)
+            assert torch.equal(mine.images, other.images)
+            assert torch.equal(mine.labels, other.labels)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [*range(9), 8], [*range(1, 11)]])
+def test_an_order_names_each_class_once(order: list[int]) -> None:
+    with pytest.raises(hl.InputError, match="split-digits: an order names each class, 0 to 9, once; got"):
+        hl.benchmarks.split_digits(order=order)
+
+
 def test_first_permutation_is_none_and_the_others_are_fixed() -> None:
     one, two = (hl.benchmarks.permuted_digits(tasks=3) for _ in range(2))
     source = hl.data.digits()
