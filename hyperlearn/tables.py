@@ -19,7 +19,11 @@ CIFAR_TASKS = ("cifar10", "cifar100-s1", "cifar100-s2", "cifar100-s3", "cifar100
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table; all figures in per cent."""
+    """One cell of a table; all figures in per cent.
+
+    ``paper_std`` is what the paper prints after its ±. For the baselines, whose figures are those of van de Ven and
+    Tolias (2019), it is the standard error of the mean of 20 runs; for the other methods the paper does not say.
+    """
 
     table: int
     method: str

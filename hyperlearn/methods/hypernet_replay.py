@@ -20,8 +20,8 @@ before the task, the autoencoder learns the task, they have no parameter in comm
 own gradients alone. The result is the same as one after the other on the same batches. For the same reason one training
 serves all three scenarios, with a classifier for each.
 
-Two details are in von Oswald et al.'s code and not in their text, and in CL3 on Split MNIST they are worth more than a
-point (chapter 12). The old classifier gives the present task's classes a logit of 0, not a probability of 0 as van de
+Two details are in von Oswald et al.'s code and not in their text, and in CL3 on Split MNIST they are worth one to five
+points (chapter 12). The old classifier gives the present task's classes a logit of 0, not a probability of 0 as van de
 Ven & Tolias (2019) do: a sample that it is unsure of may be one of them. And classifier and encoder, where they are
 fully connected, start Xavier-uniform with zero biases.
 
