@@ -37,6 +37,7 @@ class MLP(nn.Module):
     def xavier_(self) -> Self:
         """Start anew, from Xavier-uniform weights (Glorot & Bengio 2010) and zero biases; returns itself."""
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         return self
