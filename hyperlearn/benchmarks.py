@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -328,7 +328,7 @@ def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:
     return ("cl1",) if name == "cifar-10-100" else ("cl1", "cl2", "cl3")
 
 
-def load(name: str, **options: Any) -> Benchmark:
+def load(name: str, **options: float) -> Benchmark:
     """The benchmark called ``name``; raises `InputError` with the names there are."""
     if name not in BENCHMARKS:
         raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
