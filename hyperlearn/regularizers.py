@@ -368,16 +368,16 @@ class _Gram(_Features):
 class _GramDistance(torch.autograd.Function):
     r"""The squared distance of A W from A* W*, with a backward pass that is written out.
 
-    With d = W - W* (a row for each output) and E = A d^T + dA W*^T, which is never formed, the gradients are
+    With d = W - W* (a row for each output), X = [A, dA] and V = [d, W*], the difference is E = X V^T, which is never
+    formed. With the Gram matrix M = V^T V, whose corner W*^T W* is remembered, value and gradients are
 
-        by W:  2 E^T A       = 2 [d, W*] [A^T A; dA^T A]
-        by A:  2 E (d + W*)  = 2 (A P + dA Q^T + A Q + dA R),    [P, Q] = d^T [d, W*],  R = W*^T W*
+        <X M, X>,    by W: 2 E^T A = 2 V X^T A,    by A: 2 E (d + W*) = 2 X M summed over its two halves
 
     Autograd would come to the same with several more passes over memory of the size of W, which are what this costs;
     with d and W* side by side there is one in each direction.
 
     Shapes: features ``[T, n_chunks, d1]``, weight ``[d2, d1]``, bias ``[d2]`` or None; the same of what is remembered,
-    and its R ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
+    and its W*^T W* ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
     """
 
     @staticmethod
@@ -392,41 +392,47 @@ class _GramDistance(torch.autograd.Function):
         squares: Tensor,
         rest: int,
     ) -> Tensor:
-        chunks, width = features.shape[1:]
-        change = features - old_features
+        change, width = features - old_features, features.shape[2]
         if bias is not None:
             features = torch.nn.functional.pad(features, (0, 1), value=1.0)  # the constant 1, whose change is 0
         columns = features.shape[2]
-        both = weight.new_empty(len(weight), columns + width)  # [d, W*], written in place: cat would copy d again
-        torch.sub(weight, old_weight, out=both[:, :width])
+        v = _empty_as(weight, columns + width)  # written in place: cat would copy d again
+        torch.sub(weight, old_weight, out=v[:, :width])
         if bias is not None and old_bias is not None:
-            torch.sub(bias, old_bias, out=both[:, width])
-        both[:, columns:] = old_weight
-        total, by_features, sums = weight.new_zeros(()), torch.zeros_like(change), []
-        parts = ((slice(0, rest), slice(0, chunks)), (slice(rest, None), slice(0, chunks - 1)))
-        for (rows, part), r in zip(parts, squares, strict=True):
-            if rows.start == len(weight):
-                break
-            a, da = features[:, part].flatten(0, 1), change[:, part].flatten(0, 1)
-            p, q = (both[rows, :columns].T @ both[rows]).split([columns, width], dim=1)
-            ap, aq, dar = a @ p, a @ q, da @ r
-            total += (ap * a).sum() + ((2 * aq + dar) * da).sum()
-            by_features[:, part] += ((ap + da @ q.T)[:, :width] + aq + dar).unflatten(0, (len(features), -1))
-            sums.append((rows, torch.cat([a.T @ a, da.T @ a])))
-        ctx.save_for_backward(both, by_features)
-        ctx.sums, ctx.has_bias = sums, bias is not None
-        return total
+            torch.sub(bias, old_bias, out=v[:, width])
+        v[:, columns:] = old_weight
+        parts = [part for part in v.split([rest, len(v) - rest]) if len(part)]
+        m = v.new_empty(len(parts), v.shape[1], v.shape[1])
+        for part, products in zip(parts, m, strict=True):
+            torch.mm(part[:, :columns].T, part, out=products[:columns])
+        m[:, columns:, :columns] = m[:, :columns, columns:].mT
+        m[:, columns:, columns:] = squares[: len(parts)]
+        x = torch.cat([features, change], dim=2).repeat(len(parts), 1, 1, 1)
+        x[1:, :, -1] = 0  # the last chunk of a task has no second part
+        x = x.flatten(1, 2)
+        xm = x @ m
+        by_features = (xm[..., :width] + xm[..., columns:]).sum(0).view_as(change)
+        ctx.save_for_backward(v, by_features, x.mT @ x[..., :columns])
+        ctx.rest, ctx.has_bias = rest, bias is not None
+        return (xm * x).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        both, by_features = ctx.saved_tensors
+        v, by_features, xa = ctx.saved_tensors
         g = 2 * gradient
-        by_d = both.new_empty(len(both), both.shape[1] - by_features.shape[2])
-        for rows, a in ctx.sums:
-            torch.mm(both[rows], g * a, out=by_d[rows])
+        by_d, sizes = _empty_as(v, xa.shape[2]), [ctx.rest, len(v) - ctx.rest]
+        for part, by_part, products in zip(v.split(sizes), by_d.split(sizes), g * xa, strict=False):
+            torch.mm(part, products, out=by_part)
         by_weight, by_bias = (by_d[:, :-1], by_d[:, -1]) if ctx.has_bias else (by_d, None)
         return g * by_features, by_weight, by_bias, None, None, None, None, None
+
+
+def _empty_as(weight: Tensor, columns: int) -> Tensor:
+    """A new ``[len(weight), columns]``, whose rows or whose columns lie side by side in memory, as ``weight``'s do."""
+    if weight.stride(0) == 1:
+        return weight.new_empty(columns, len(weight)).T
+    return weight.new_empty(len(weight), columns)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from .version import __version__
 CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
-CHECKPOINT_FORMAT = 4
+CHECKPOINT_FORMAT = 5
 
 
 def checkpoint_path(folder: Path, benchmark: str, method: str, scenarios: Sequence[Scenario], seed: int) -> Path:

@@ -18,6 +18,9 @@ HYPERNETS: dict[str, Callable[..., hl.EmbeddingHypernet]] = {
     "chunked": lambda target=TARGET, tasks=3, chunk_size=37: hl.ChunkedHypernet(
         target, tasks, chunk_size=chunk_size, task_dim=5, chunk_dim=4, hidden=[10, 7], activation="elu"
     ),
+    "wide": lambda target=TARGET, tasks=3, chunk_size=37: hl.ChunkedHypernet(
+        target, tasks, chunk_size=chunk_size, task_dim=5, chunk_dim=4, hidden=[20]
+    ),
     "linear": lambda target=TARGET, tasks=3, chunk_size=37: hl.ChunkedHypernet(
         target, tasks, chunk_size=chunk_size, task_dim=5, chunk_dim=4
     ),

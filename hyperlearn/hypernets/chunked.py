@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .base import EmbeddingHypernet, chunk_count, pair_embeddings, write_chunks, xavier_
+from .columns import NARROW, ColumnLinear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu, "tanh": torch.tanh}
 
@@ -67,11 +68,12 @@ class ChunkedHypernet(EmbeddingHypernet):
         self.activation = activation
         self.chunk_embeddings = nn.Parameter(torch.randn(chunks, chunk_dim))
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.head = nn.Linear(sizes[-1], chunk_size)
-        for layer in [*self.layers, self.head]:
+        head = nn.Linear(sizes[-1], chunk_size)
+        for layer in [*self.layers, head]:
             assert isinstance(layer, nn.Linear)
             xavier_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.head = ColumnLinear(head) if sizes[-1] < NARROW else head
 
     def features(self, embeddings: Tensor) -> Tensor:
         """Last hidden layer for the task embeddings ``[T, task_dim]``: ``[T, n_chunks, d1]``."""
