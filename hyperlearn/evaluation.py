@@ -13,28 +13,37 @@ AccuracyMatrix = Sequence[Sequence[float]]
 """``R[i][j]``: accuracy on the test images of task j after learning task i, a fraction in [0, 1]."""
 
 
-@torch.no_grad()
 def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int) -> tuple[float, float | None]:
     """Accuracy on the images of one task, and the fraction of them whose task was inferred rightly.
 
     A prediction is right in CL1 and CL2 when the label within the task is right, in CL3 when the task is right too.
     The second value is None where no task was inferred: in CL1, and in CL2 for networks that need no task.
     """
-    given = task if scenario == "cl1" else None
+    (right,), inferred = accuracies(learner, examples, [scenario], task)
+    return right, inferred
+
+
+@torch.no_grad()
+def accuracies(
+    learner: Learner, examples: Examples, scenarios: Sequence[Scenario], task: int
+) -> tuple[list[float], float | None]:
+    """`accuracy` in several scenarios in which the learner predicts the same: it is asked once for each image."""
+    given = task if "cl1" in scenarios else None
     device = next(learner.parameters()).device
-    right = torch.zeros((), device=device)
+    right = torch.zeros(len(scenarios), device=device)
     found = torch.zeros((), device=device)
-    inferred = scenario != "cl1"
+    inferred = given is None
     with evaluating(learner):
         for batch in examples.batches(_batch_size(learner, examples)):
             images, labels = batch.images.to(device), batch.labels.to(device)
-            predicted = learner.predict(images, given, scenario)
+            predicted = learner.predict(images, given, scenarios[0])
             label_right, task_right = predicted.labels == labels, predicted.tasks == task
-            right += (label_right & task_right if scenario == "cl3" else label_right).sum()
+            counts = [label_right & task_right if scenario == "cl3" else label_right for scenario in scenarios]
+            right += torch.stack(counts).sum(1)
             found += task_right.sum()
             inferred = inferred and not bool((predicted.tasks == -1).any())
     n = len(examples)
-    return right.item() / n, found.item() / n if inferred else None
+    return [count / n for count in right.tolist()], found.item() / n if inferred else None
 
 
 def _batch_size(learner: Learner, examples: Examples) -> int:

@@ -49,7 +49,7 @@ class Seconds:
     train: list[float]
     """For each task."""
     evaluate: float
-    """All evaluations of the scenario."""
+    """All evaluations of the scenario; where CL2 and CL3 are measured by the same predictions, theirs count in both."""
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)

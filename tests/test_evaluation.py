@@ -70,4 +70,5 @@ def test_what_counts_as_right_in_each_scenario() -> None:
     assert evaluation.accuracy(oracle, examples, "cl2", task=1) == (0.75, 0.0)  # the label is right, the task is not
     assert evaluation.accuracy(oracle, examples, "cl3", task=1) == (0.0, 0.0)
     assert evaluation.accuracy(oracle, examples, "cl3", task=0) == (0.75, 1.0)
+    assert evaluation.accuracies(oracle, examples, ["cl3", "cl2"], task=1) == ([0.0, 0.75], 0.0)
     assert oracle.training  # evaluation leaves the mode as it was

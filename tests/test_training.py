@@ -1,5 +1,6 @@
 """Runs: they learn, they are repeatable to the bit, and they go on from a checkpoint as if nothing had happened."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import hyperlearn as hl
-from hyperlearn import training
-from hyperlearn.methods import METHODS, SCENARIOS
+from hyperlearn import recipes, training
+from hyperlearn.inference import Prediction
+from hyperlearn.methods import METHODS, SCENARIOS, Learner, Scenario
+from hyperlearn.methods.hypernet import HypernetLearner
 
 DIGITS = hl.benchmarks.split_digits()
 SHORT: dict[str, Any] = {"iterations": 12, "batch_size": 16, "target": "mlp-20"}
@@ -374,12 +377,46 @@ def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         hl.run("finetune", DIGITS, device="tpu")
 
 
+@pytest.mark.parametrize("method", ["scratch", "hnet", "lstm-net-grow"])
+def test_what_is_the_same_in_cl2_and_cl3_is_asked_for_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, asked = METHODS[method].learner_class, Counter[str]()
+    predict = learner.predict
+
+    def counted(self: Learner, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+        asked["given" if scenario == "cl1" else "inferred"] += len(images)
+        return predict(self, images, task, scenario)
+
+    def run(scenarios: list[Scenario]) -> dict[Scenario, hl.results.Result]:
+        return recipes.run_scenarios(method, DIGITS, scenarios, **short(method))
+
+    monkeypatch.setattr(learner, "predict", counted)
+    together = run(["cl3", "cl1", "cl2"])
+    images = sum(len(task.test) for task in DIGITS.tasks) * (len(DIGITS) + 1)  # before training too
+    assert asked == {"given": images, "inferred": images}
+    for scenario in SCENARIOS:
+        assert together[scenario].same_measurement(run([scenario])[scenario])
+
+
+def test_a_learner_that_does_not_say_so_is_asked_in_each_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `HypernetLearner` does, a subclass of it may predict otherwise in CL3."""
+
+    class Other(HypernetLearner):
+        def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+            found = super().predict(images, task, scenario)
+            return found._replace(tasks=torch.full_like(found.tasks, -1)) if scenario == "cl2" else found
+
+    monkeypatch.setattr(METHODS["hnet"], "learner_class", Other)
+    result = recipes.run_scenarios("hnet", DIGITS, ["cl2", "cl3"], **short("hnet"))
+    assert result["cl2"].metrics.task_inference_accuracy is None
+    assert result["cl3"].metrics.task_inference_accuracy is not None
+
+
 def test_test_images_are_read_by_the_evaluator_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training must not touch them: reading a test split outside of evaluation raises."""
     tests = {id(task.test.images) for task in DIGITS.tasks}
     allowed = False
     read = hl.data.Examples.__getitem__
-    measure = hl.evaluation.accuracy
+    measure = hl.evaluation.accuracies
 
     def guarded(self: hl.data.Examples, indices: Any) -> Any:
         assert allowed or id(self.images) not in tests, "test images were read during training"
@@ -394,6 +431,6 @@ def test_test_images_are_read_by_the_evaluator_only(monkeypatch: pytest.MonkeyPa
             allowed = False
 
     monkeypatch.setattr(hl.data.Examples, "__getitem__", guarded)
-    monkeypatch.setattr(hl.evaluation, "accuracy", evaluate)
+    monkeypatch.setattr(hl.evaluation, "accuracies", evaluate)
     for method in METHODS:
         hl.run(method, DIGITS, **short(method))

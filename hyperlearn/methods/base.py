@@ -193,6 +193,8 @@ class Learner(nn.Module, ABC):
     """Whether each task starts with a new optimizer, or the optimizer's state is kept."""
     replicable: ClassVar[bool] = False
     """Whether several can be trained as one program: the loss uses parameters and the batch alone. Not inherited."""
+    infers_alike: ClassVar[bool] = False
+    """Whether it predicts the same in CL2 and CL3, so that it need not be asked twice. Not inherited."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()

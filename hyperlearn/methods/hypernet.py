@@ -274,6 +274,7 @@ class HypernetLearner(GeneratingLearner):
 
     serves = SCENARIOS
     replicable = True
+    infers_alike = True
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         per_task = isinstance(config, ClassifierConfig) and config.output_heads == "per-task"

@@ -47,6 +47,7 @@ class Scratch(Learner):
     serves = SCENARIOS
     fresh_optimizer = True
     replicable = True
+    infers_alike = True
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
