@@ -24,6 +24,7 @@ SOURCES = {
     "vO": "von Oswald et al. 2020, arXiv 1906.00695, appendix C, and their published code",
     "vdV": "van de Ven & Tolias 2019, arXiv 1904.07734, and their published code",
     "tuned": "the best of a search on validation images, a sixth of the training images; see results/tuning",
+    "as hnet": "the same as for HNET",
     "as lstm-net": "the same as for LSTM_NET",
     "ours": "our choice",
 }
@@ -115,7 +116,8 @@ _HNET: dict[str, Values] = {
         "chunk_dim": (8, "vO"),
         "hidden": ((25, 25), "vO"),
         "activation": ("elu", "vO"),
-        "beta": (0.1, "vO"),
+        "learning_rate": (3e-4, "tuned"),
+        "beta": (0.001, "tuned"),
         "lookahead": (True, "vO"),
         "regularizer_form": ("auto", "ours"),
     },
@@ -189,16 +191,16 @@ def _without(values: Values, *names: str) -> Values:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def _borrowed(values: Values) -> Values:
-    """What was tuned for LSTM_NET was not tuned for a method that borrows it."""
-    return {name: (value, "as lstm-net" if source == "tuned" else source) for name, (value, source) in values.items()}
+def _borrowed(values: Values, method: str) -> Values:
+    """What was tuned for ``method`` was not tuned for one that borrows it."""
+    return {name: (value, f"as {method}" if source == "tuned" else source) for name, (value, source) in values.items()}
 
 
-def _iwr(own: dict[str, Values]) -> dict[str, Values]:
+def _iwr(own: dict[str, Values], method: str) -> dict[str, Values]:
     """The importance-weighted regularizer in the place of the output regularizer, at the same strength."""
     extra: Values = {"normalization": ("mean", "ours"), "exact": (False, "ours")}
     return {
-        name: _borrowed(_without(values, "regularizer_form")) | {"beta": (values["beta"][0], "ours")} | extra
+        name: _borrowed(_without(values, "regularizer_form"), method) | {"beta": (values["beta"][0], "ours")} | extra
         for name, values in own.items()
     }
 
@@ -207,7 +209,7 @@ def _grow(own: dict[str, Values]) -> dict[str, Values]:
     """Growth in the place of the output regularizer: as many parameters are trained at a time."""
     extra: Values = {"head": ("per-task", "paper"), "warm_start": (False, "ours")}
     kept = {name: _without(values, "beta", "lookahead", "regularizer_form") for name, values in own.items()}
-    return {name: _borrowed(values) | extra for name, values in kept.items()}
+    return {name: _borrowed(values, "lstm-net") | extra for name, values in kept.items()}
 
 
 _DGR: dict[str, Values] = {
@@ -260,7 +262,8 @@ _GENERATED["permuted-digits"] = _GENERATED["split-digits"]
 
 _HNET_R: dict[str, Values] = {
     "split-mnist": _HNET["split-mnist"] | {"chunk_size": (50_000, "vO"), "activation": ("elu", "vO")},
-    "permuted-mnist": _HNET["permuted-mnist"] | {"chunk_size": (85_000, "vO")},
+    "permuted-mnist": _without(_HNET["permuted-mnist"], "learning_rate")
+    | {"chunk_size": (85_000, "vO"), "beta": (0.1, "vO")},
     "split-digits": _HNET["split-digits"] | {"chunk_size": (1_200, "ours"), "activation": ("elu", "vO")},
 }
 _HNET_R["permuted-digits"] = _HNET_R["split-digits"]
@@ -290,16 +293,16 @@ _VDV = [benchmark for benchmark in _TRAINING if benchmark != "cifar-10-100"]
 
 _OWN: dict[str, dict[str, Values]] = {
     "hnet": _classifier(_HNET),
-    "hnet-iwr": _classifier(_iwr(_HNET)),
+    "hnet-iwr": _classifier(_iwr(_HNET, "hnet")),
     "lstm-net": _classifier(_LSTM_NET),
-    "lstm-net-iwr": _classifier(_iwr(_LSTM_NET)),
+    "lstm-net-iwr": _classifier(_iwr(_LSTM_NET, "lstm-net")),
     "lstm-net-grow": _classifier(_grow(_LSTM_NET)),
     "dgr": _DGR,
     "dgr-distill": {name: values | {"temperature": (2.0, "vdV")} for name, values in _DGR.items()},
     "hnet-r": _replay(_HNET_R),
-    "hnet-iwr-r": _replay(_iwr(_HNET_R)),
+    "hnet-iwr-r": _replay(_iwr(_HNET_R, "hnet")),
     "lstm-net-r": _replay(_LSTM_NET_R),
-    "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R)),
+    "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R, "lstm-net")),
     "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
     "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
     "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
@@ -312,11 +315,6 @@ _OWN: dict[str, dict[str, Values]] = {
 _OWN["hnet-iwr"]["split-mnist"] |= {"beta": (0.1, "tuned")}
 _OWN["lstm-net-iwr"]["split-mnist"] |= {"beta": (0.001, "tuned")}
 _OWN["lstm-net-grow"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "warm_start": (True, "tuned")}
-_OWN["hnet"]["permuted-mnist"] |= {"learning_rate": (3e-4, "tuned"), "beta": (0.001, "tuned")}
-
-
-# What was searched for LSTM_NET on Permuted MNIST came after this run, which has HNET's published rate.
-_OWN["lstm-net-grow"]["permuted-mnist"] |= {"learning_rate": (1e-4, "vO")}
 
 
 def _by_scenario(source: str, **values: tuple[Any, Any, Any]) -> dict[Scenario, Values]:
