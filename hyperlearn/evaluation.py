@@ -27,7 +27,10 @@ def accuracy(learner: Learner, examples: Examples, scenario: Scenario, task: int
 def accuracies(
     learner: Learner, examples: Examples, scenarios: Sequence[Scenario], task: int
 ) -> tuple[list[float], float | None]:
-    """`accuracy` in several scenarios in which the learner predicts the same: it is asked once for each image."""
+    """`accuracy` in several scenarios at once, where the learner predicts the same in all: CL1 alone, or CL2 and CL3.
+
+    Each image is asked for once. The accuracies are in the order of ``scenarios``.
+    """
     given = task if "cl1" in scenarios else None
     device = next(learner.parameters()).device
     right = torch.zeros(len(scenarios), device=device)
