@@ -315,8 +315,8 @@ _OWN: dict[str, dict[str, Values]] = {
 _OWN["hnet-iwr"]["split-mnist"] |= {"beta": (0.1, "tuned")}
 _OWN["lstm-net-iwr"]["split-mnist"] |= {"beta": (0.001, "tuned")}
 _OWN["lstm-net-grow"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "warm_start": (True, "tuned")}
-_OWN["lstm-net-r"]["split-mnist"] |= {"beta": (0.001, "tuned")}
-_OWN["lstm-net-grow-r"]["split-mnist"] |= {"warm_start": (True, "tuned")}
+_OWN["lstm-net-r"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "beta": (0.001, "tuned")}
+_OWN["lstm-net-grow-r"]["split-mnist"] |= {"decoder_hidden": ((250, 350), "tuned"), "warm_start": (True, "tuned")}
 
 
 def _by_scenario(source: str, **values: tuple[Any, Any, Any]) -> dict[Scenario, Values]:
