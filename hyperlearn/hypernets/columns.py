@@ -21,6 +21,7 @@ class ColumnLinear(nn.Linear):
         linear: the layer whose values to start with; it has a bias.
 
     Example:
+        >>> import torch
         >>> linear = nn.Linear(2, 3)
         >>> narrow = ColumnLinear(linear)
         >>> narrow.columns.shape, narrow.weight.shape, list(narrow.state_dict())
