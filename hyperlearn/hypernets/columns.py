@@ -26,7 +26,7 @@ class ColumnLinear(nn.Linear):
         >>> narrow = ColumnLinear(linear)
         >>> narrow.columns.shape, narrow.weight.shape, list(narrow.state_dict())
         (torch.Size([2, 3]), torch.Size([3, 2]), ['bias', 'weight'])
-        >>> torch.equal(narrow(torch.ones(1, 2)), linear(torch.ones(1, 2)))
+        >>> torch.equal(narrow.weight, linear.weight)
         True
     """
 
