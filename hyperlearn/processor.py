@@ -40,9 +40,9 @@ def flush_denormals() -> Iterator[None]:
 
     Threads that PyTorch started before, at its first large computation, go on as they were.
 
-    It takes a hundred times as long with them as with others, and Adam makes many: where a weight's gradient stays 0,
-    as at the pixels that are black in all of a task's images, its mean gradient is multiplied by 0.9 in each step and
-    is denormal after some 800. In the second task of Split MNIST that doubles the time of a step of a plain network.
+    Some processors take many times as long with them as with others (chapter 13 of the book measures it), and Adam
+    makes many: where a weight's gradient stays 0, as at the pixels that are black in all of a task's images, its mean
+    gradient is multiplied by 0.9 in each step and is denormal after some 800.
     """
     before = flushes_denormals()
     torch.set_flush_denormal(True)

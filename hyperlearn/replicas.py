@@ -98,7 +98,7 @@ def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
 def _check(method: str, learner: Learner) -> None:
     """Raise `InputError` unless replicas of ``learner`` can be trained together."""
     reason, regularizer = "", getattr(learner, "regularizer", None)
-    if not vars(type(learner)).get("replicable"):  # a subclass may do more, and has to say so itself
+    if not learner.declares("replicable"):
         reason = "its step needs more than parameters and a batch"
     elif not isinstance(regularizer, OutputRegularizer | None):
         reason = "its regularizer draws random numbers"

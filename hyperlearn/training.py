@@ -393,7 +393,7 @@ class Run:
 
     def asked_at_once(self) -> list[list[Scenario]]:
         """The scenarios, those together in which the learner predicts the same."""
-        if not vars(type(self.learner)).get("infers_alike"):  # a subclass may do otherwise, and has to say so itself
+        if not self.learner.declares("infers_alike"):
             return [[scenario] for scenario in self.scenarios]
         groups: dict[bool, list[Scenario]] = {}
         for scenario in self.scenarios:

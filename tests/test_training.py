@@ -398,7 +398,7 @@ def test_what_is_the_same_in_cl2_and_cl3_is_asked_for_once(method: str, monkeypa
 
 
 def test_a_learner_that_does_not_say_so_is_asked_in_each_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `HypernetLearner` does, a subclass of it may predict otherwise in CL3."""
+    """A subclass of `HypernetLearner` may predict otherwise in CL2 than in CL3, as this one does."""
 
     class Other(HypernetLearner):
         def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:

@@ -202,6 +202,10 @@ class Learner(nn.Module, ABC):
         self.setting = setting
         self.learned = 0
 
+    def declares(self, flag: str) -> bool:
+        """Whether its own class sets ``flag``: a subclass may do otherwise, and has to say so itself."""
+        return bool(vars(type(self)).get(flag))
+
     def training_data(self, seen: Sequence[Examples]) -> Examples:
         """What to train on, of the training images of all tasks up to the present one: here, the present task's."""
         return seen[-1]
