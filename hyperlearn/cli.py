@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compile(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
-    many = command("sweep", _sweep, "Make all records of a table or figure of the paper that are not there yet.")
+    many = command("sweep", _sweep, "Make all records of a table, a figure or a comparison that are not there yet.")
     many.add_argument("name", help=", ".join(sweep.SWEEPS))
     many.add_argument("--seeds", type=_natural, default=5, help="runs of each method: seeds 0, 1, ... (default 5)")
     many.add_argument(

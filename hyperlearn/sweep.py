@@ -197,12 +197,18 @@ def _beta(_: str) -> Variants:
     return [("lstm-net-iwr", SCENARIOS, {"beta": 10.0**exponent}) for exponent in range(-5, 2)]
 
 
+def _lookahead(_: str) -> Variants:
+    """All penalties at the weights as they are; the runs one step ahead are the recipes' own, those of the table."""
+    return [(m, SCENARIOS, {"lookahead": False}) for m in ("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr")]
+
+
 SWEEPS: dict[str, Callable[[], _Plan]] = {
     "table1": lambda: _table(1),
     "table2": lambda: _table(2),
     "table3": lambda: _table(3),
     "compression": lambda: _Plan(("split-mnist",), _compression),
     "beta": lambda: _Plan(("split-mnist",), _beta),
+    "lookahead": lambda: _Plan(("split-mnist",), _lookahead),
 }
 """Every sweep by its name on the command line."""
 

@@ -440,7 +440,7 @@ def test_torchvisions_old_files_are_not_taken_for_the_data(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["table4"], "no sweep 'table4'; there are table1, table2, table3, compression, beta"),
+        (["table4"], "no sweep 'table4'; there are table1, table2, table3, compression, beta, lookahead"),
         (["table1", "--seeds", "0"], "a sweep needs at least one seed, got 0"),
         (["table1", "--seeds", "many"], "expected a whole number >= 0, got 'many'"),
         (["table1", "--workers", "0", "--benchmark", "split-digits"], "a sweep needs at least one worker, got 0"),

@@ -246,6 +246,16 @@ def test_figure_2_is_asked_for_with_one_command_and_has_points_enough(benchmark:
     assert max(betas) / min(betas) >= 1e5
 
 
+def test_the_lookahead_is_taken_away_from_every_penalty_that_has_one() -> None:
+    made = sweep.trainings("lookahead", Path("results"), seeds=1)
+    having = {m for m in hl.methods.METHODS if getattr(hl.recipes.configure(m, "split-mnist"), "lookahead", False)}
+    assert {t.method for t in made} == {m for m in having if not m.endswith("-r")}  # replay is a table of its own
+    for training in made:
+        assert training.folder == Path("results", "lookahead", "lookahead=False")
+        recipe = hl.recipes.configure(training.method, "split-mnist").record()
+        assert training.config.record() == recipe | {"lookahead": False}
+
+
 def tiny(trainings: list[Training], **changed: Any) -> list[Training]:
     return [replace(t, overrides=tuple((dict(t.overrides) | changed).items())) for t in trainings]
 
