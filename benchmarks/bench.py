@@ -115,13 +115,17 @@ def bench_methods(device: torch.device, rounds: int) -> list[dict[str, Any]]:
 
 
 def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
-    """What a hypernetwork's step takes more than plain training, part by part, and two floors under the parts.
+    """What a hypernetwork's step takes more than plain training, part by part, and three floors under the parts.
 
     A part is the difference of two steps that differ in it alone, in the same round. The first floor is reading and
     writing the hypernetwork's weights once, the least that an operation on all of them takes. The second is the forward
-    and backward pass of all features, those of the present task and those of the old ones, one after the other.
+    and backward pass of all features, those of the present task and those of the old ones, one after the other. The
+    third is all operations of the parts with next to nothing to compute: they write a target of four units a layer in
+    as many chunks, and what plain training of this one takes is taken off.
     """
     rows = []
+    small: dict[str, Any] = {"target": "mlp-4-4"}
+    small_numel = hl.count(hl.nets.parse(small["target"])((28, 28), 2))
     for method in ("hnet", "lstm-net"):
         ahead, here = Contender(method, device), Contender(method, device, lookahead=False)
         hypernet = ahead.learner.hypernet
@@ -136,6 +140,9 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
             for embeddings in (hypernet.task_embeddings[old:][:1], hypernet.task_embeddings[:old].detach()):
                 hypernet.features(embeddings).sum().backward()
 
+        chunks = hypernet.features(hypernet.task_embeddings[:1]).shape[1]
+        started = Contender(method, device, chunk_size=-(-small_numel // chunks), **small)
+        base_started = Contender(BASE, device, **small)
         steps = {
             "plain": Contender(BASE, device).turn,
             "writing": Contender(method, device, learned=0).turn,
@@ -145,6 +152,7 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         floors = {
             "one copy of the weights": lambda copy=copy: seconds_of(copy, device),
             "features of all tasks": lambda features=features: seconds_of(features, device),
+            "all operations, on few numbers": lambda a=started, b=base_started: a.turn() - b.turn(),
         }
         figures = in_turns(steps | floors, rounds)
         added = dict(figures)

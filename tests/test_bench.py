@@ -75,7 +75,7 @@ def test_tables_are_written(tmp_path, monkeypatch, capsys):
 def test_the_parts_of_a_step_make_it_up(monkeypatch):
     """A part is the difference of two steps in the same round; the floors are times of their own."""
     steps = {"plain": 2.0, "writing": 5.0, "penalty": 9.0, "lookahead": 10.0}
-    floors = {"one copy of the weights": 0.5, "features of all tasks": 3.0}
+    floors = {"one copy of the weights": 0.5, "features of all tasks": 3.0, "all operations, on few numbers": 4.0}
 
     def in_turns(contenders, rounds):
         assert list(contenders) == [*steps, *floors]
@@ -83,8 +83,27 @@ def test_the_parts_of_a_step_make_it_up(monkeypatch):
 
     monkeypatch.setattr(bench, "in_turns", in_turns)
     rows = bench.bench_parts(CPU, rounds=2)
-    assert [row["ratio_to_plain"] for row in rows if row["method"] == "hnet"] == [1, 1.5, 2, 0.5, 0.25, 1.5]
-    assert [row["method"] for row in rows] == ["hnet"] * 6 + ["lstm-net"] * 6
+    assert [row["ratio_to_plain"] for row in rows if row["method"] == "hnet"] == [1, 1.5, 2, 0.5, 0.25, 1.5, 2]
+    assert [row["method"] for row in rows] == ["hnet"] * 7 + ["lstm-net"] * 7
+
+
+def test_few_numbers_are_written_by_as_many_operations(monkeypatch):
+    """The floor of operations is of a step with as many chunks as the recipe has, a hundred times as short."""
+    made = []
+
+    class Noted(bench.Contender):
+        def __init__(self, method, *args, **changed):
+            super().__init__(method, *args, **changed)
+            if method != bench.BASE:
+                made.append((method, self.learner.hypernet))
+
+    monkeypatch.setattr(bench, "Contender", Noted)
+    monkeypatch.setattr(bench, "in_turns", lambda contenders, rounds: {name: [1.0] for name in contenders})
+    bench.bench_parts(CPU, rounds=1)
+    for method, chunks in (("hnet", 12), ("lstm-net", 78)):
+        mine = [hypernet for name, hypernet in made if name == method]
+        assert {len(hypernet.chunk_embeddings) for hypernet in mine} == {chunks}
+        assert min(h.layout.numel for h in mine) < max(h.layout.numel for h in mine) / 100
 
 
 def test_each_part_of_a_step_is_timed(monkeypatch):
