@@ -1,6 +1,6 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
-    python benchmarks/bench.py [methods] [parts] [tasks] [runs] [seeds] [workers] [--rounds N] [--results DIR]
+    python benchmarks/bench.py [methods] [parts] [tasks] [cifar] [runs] [seeds] [workers] [--rounds N] [--results DIR]
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -51,20 +51,36 @@ def images(classes: int, shape: tuple[int, ...] = (28, 28), n: int = 2000) -> Ex
     )
 
 
+WORLDS: dict[str, dict[str, Any]] = {
+    "split-mnist": {"classes": 2},
+    "cifar-10-100": {"classes": 10, "shape": (3, 32, 32), "n": 200},
+}
+"""What the noise of each benchmark looks like, and how much of it stands for the images of a task."""
+
+
 class Contender:
     """A method in the middle of a task, ready to take steps."""
 
-    def __init__(self, method: str, device: torch.device, learned: int = 2, tasks: int = 5, **changed: Any) -> None:
+    def __init__(
+        self,
+        method: str,
+        device: torch.device,
+        learned: int = 2,
+        tasks: int = 5,
+        world: str = "split-mnist",
+        steps: int | None = None,
+        **changed: Any,
+    ) -> None:
         torch.manual_seed(0)
-        config = configure(method, "split-mnist", **changed)
-        data = images(2).to(device)
+        config = configure(method, world, **changed)
+        data, names = images(**WORLDS[world]).to(device), tuple(map(str, range(WORLDS[world]["classes"])))
         benchmark_tasks = tuple(
-            hl.benchmarks.Task(data, data, data, ("0", "1")) for _ in range(tasks)
+            hl.benchmarks.Task(data, data, data, names) for _ in range(tasks)
         )  # all tasks share the images: memory is what the method adds
         benchmark = hl.benchmarks.Benchmark("noise", benchmark_tasks)
         scenarios = ("cl1",)
         self.learner: Learner = config.learner_class(config, config.setting(benchmark, *scenarios)).to(device)
-        self.data, self.batch, self.device = data, config.batch_size, device
+        self.data, self.batch, self.device, self.steps = data, config.batch_size, device, steps or STEPS
         for task in range(learned):
             self.learner.begin_task(task)
             self.learner.end_task(task, data)
@@ -73,11 +89,11 @@ class Contender:
 
     def turn(self) -> float:
         """Seconds for one step, mean over a turn."""
-        order = torch.randint(len(self.data), (STEPS, self.batch), device=self.device)
+        order = torch.randint(len(self.data), (self.steps, self.batch), device=self.device)
         started = clock(self.device)
         with flush_denormals():
             fit_task(self.learner, self.optimizer, self.data, order)
-        return (clock(self.device) - started) / STEPS
+        return (clock(self.device) - started) / self.steps
 
 
 def seconds_of(work: Callable[[], None], device: torch.device) -> float:
@@ -209,6 +225,31 @@ def bench_tasks(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+COMPARED = ("lstm-net, direct", "lstm-net, Gram", "lstm-net-iwr, sampled", "lstm-net-grow")
+"""Regularization and growth, whose hours on CIFAR-10/100 the paper compares (section 4.2.4)."""
+CIFAR_STEPS = 2
+"""Steps in a turn with a ResNet-32, whose step takes a hundred times as long as that of Split MNIST's network."""
+
+
+def bench_cifar(device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """A step of ResNet-32 behind LSTM_NET against the number of old tasks, regularized and grown."""
+    shared = {"device": device, "world": "cifar-10-100", "steps": CIFAR_STEPS, "tasks": 6}
+    made = {
+        (name, old): Contender(learned=old, **shared, **REGULARIZERS[name]) for name in COMPARED for old in range(6)
+    }
+    figures = in_turns({key: contender.turn for key, contender in made.items()}, rounds)
+    return [
+        {
+            "regularizer": name,
+            "old_tasks": old,
+            "ms": 1e3 * median(times),
+            "ratio_to_growth": against(figures["lstm-net-grow", old], times),
+            "kept_values": kept(made[name, old].learner),
+        }
+        for (name, old), times in figures.items()
+    ]
+
+
 def kept(learner: Learner) -> int:
     """Values that are in memory for old tasks: what a regularizer remembers, and weights that are frozen."""
     regularizer = getattr(learner, "regularizer", None)
@@ -309,6 +350,7 @@ TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
     "parts": bench_parts,
     "tasks": bench_tasks,
+    "cifar": bench_cifar,
     "runs": bench_runs,
     "seeds": bench_seeds,
     "workers": bench_workers,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,22 @@ def test_each_part_of_a_step_is_timed(monkeypatch):
     for method in ("hnet", "lstm-net"):
         for part in ("plain", "one copy of the weights", "features of all tasks"):  # the others are differences
             assert times[method, part] > 0
+
+
+def test_regularized_and_grown_steps_of_a_resnet_are_compared_for_each_number_of_old_tasks(monkeypatch):
+    monkeypatch.setattr(bench, "CIFAR_STEPS", 1)
+    monkeypatch.setattr(bench, "COMPARED", ("lstm-net, Gram", "lstm-net-grow"))
+    monkeypatch.setitem(bench.WORLDS, "cifar-10-100", bench.WORLDS["cifar-10-100"] | {"n": 40})
+    rows = bench.bench_cifar(CPU, rounds=1)
+    gram, grown = rows[:6], rows[6:]
+    assert [row["old_tasks"] for row in gram] == [row["old_tasks"] for row in grown] == list(range(6))
+    assert all(row["ratio_to_growth"] == 1 for row in grown)
+    assert all(
+        row["ratio_to_growth"] == pytest.approx(row["ms"] / other["ms"]) for row, other in zip(gram, grown, strict=True)
+    )
+    chunk_features, network = 220 * 128, 465_290
+    assert {b["kept_values"] - a["kept_values"] for a, b in pairwise(gram[1:])} == {chunk_features}
+    assert all(0.7 * network < b["kept_values"] - a["kept_values"] < network for a, b in pairwise(grown))
 
 
 def test_seeds_are_trained_alone_and_together(monkeypatch):
