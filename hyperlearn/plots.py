@@ -151,29 +151,25 @@ def kept_values(result: Result) -> list[int]:
     return [sizes.trainable - tasks * trained + task * sizes.stored_per_task for task in range(1, tasks + 1)]
 
 
-def cost_over_tasks(runs: Mapping[str, Sequence[Result]]) -> Figure:
-    """Time and memory against the number of tasks: seconds of training, relative to task 2, and what is kept.
+def memory_over_tasks(runs: Mapping[str, Sequence[Result]], ax: Axes | None = None) -> Figure:
+    """Values that are kept against the number of tasks, in units of one target network; see `kept_values`.
 
-    The median over seeds is drawn. Task 1 is left out: no method has anything to keep in it, and on CIFAR-10/100 it has
-    more images than the others.
+    Time has no such figure: the seconds of a record contain what else the machine did.
 
     Args:
-        runs: for each label results of different seeds, at least one.
+        runs: for each label results that differ in their seed alone, at least one.
+        ax: where to draw; default: a new figure.
     """
-    figure, axes = new(2, 1, height=5.6)
-    time, memory = axes[:, 0]
+    if ax is None:
+        ax = new()[1][0, 0]
+    tasks = 0
     for (label, results), (color, marker) in zip(runs.items(), looks(), strict=False):
-        style = {"color": color, "marker": marker, "label": f"{label} (n = {len(results)})"}
-        seconds = np.median([np.array(r.seconds.train) / r.seconds.train[1] for r in results], axis=0)
-        time.plot(range(2, len(seconds) + 1), seconds[1:], **style)
         kept = np.array(kept_values(results[0])) / results[0].parameters.target
-        memory.plot(range(1, len(kept) + 1), kept, **style)
-        for ax in (time, memory):
-            ax.set(xticks=range(1, len(kept) + 1), xlim=(0.8, len(kept) + 0.2))
-    time.set(xlabel="task being learnt", ylabel="time to learn it,\nrelative to task 2", ylim=(0, None))
-    memory.set(xlabel="tasks learnt", ylabel="values kept,\nin target networks", ylim=(0, None))
-    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return figure
+        tasks = max(tasks, len(kept))
+        ax.plot(range(1, len(kept) + 1), kept, color=color, marker=marker, label=label)
+    ax.set(xticks=range(1, tasks + 1), xlabel="tasks learnt", ylabel="values kept, in target networks", ylim=(0, None))
+    ax.legend()
+    return _figure(ax)
 
 
 def images(pictures: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:

@@ -43,7 +43,7 @@ def test_average_accuracy_shows_every_seed() -> None:
 
 def test_no_run_is_left_out_of_a_figure() -> None:
     many = {f"run {number}": RUNS[:1] for number in range(2 * len(plots.PALETTE) + 1)}
-    for figure in (plots.accuracy_over_time(many), plots.average_accuracy(many), plots.cost_over_tasks(many)):
+    for figure in (plots.accuracy_over_time(many), plots.average_accuracy(many), plots.memory_over_tasks(many)):
         labels = [ax.get_legend_handles_labels()[1] for ax in figure.axes] + [
             [text.get_text() for text in ax.get_yticklabels()] for ax in figure.axes
         ]
@@ -81,14 +81,11 @@ def test_what_importance_weights_of_a_decoder_keep() -> None:
     assert plots.kept_values(weighted)[-1] == weighted.parameters.trainable + 2 * decoder
 
 
-def test_cost_over_tasks_is_relative_to_task_2_and_to_a_target() -> None:
-    figure = plots.cost_over_tasks({"finetune": RUNS})
-    time, memory = figure.axes
-    seconds = [[s / run.seconds.train[1] for s in run.seconds.train[1:]] for run in RUNS]
-    assert list(time.lines[0].get_ydata()) == pytest.approx([sum(two) / 2 for two in zip(*seconds, strict=True)])
-    assert list(memory.lines[0].get_ydata()) == [1.0] * 5
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["finetune (n = 2)"]
+def test_memory_over_tasks_is_in_units_of_a_target() -> None:
+    (ax,) = plots.memory_over_tasks({"finetune": RUNS}).axes
+    assert list(ax.lines[0].get_xdata()) == [1, 2, 3, 4, 5]
+    assert list(ax.lines[0].get_ydata()) == [1.0] * 5
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["finetune"]
 
 
 def test_images_fill_a_grid() -> None:
