@@ -228,7 +228,7 @@ def bench_tasks(device: torch.device, rounds: int) -> list[dict[str, Any]]:
 COMPARED = ("lstm-net, direct", "lstm-net, Gram", "lstm-net-iwr, sampled", "lstm-net-grow")
 """Regularization and growth, whose hours on CIFAR-10/100 the paper compares (section 4.2.4)."""
 CIFAR_STEPS = 2
-"""Steps in a turn with a ResNet-32, whose step takes a hundred times as long as that of Split MNIST's network."""
+"""Steps in a turn with a ResNet-32, whose step takes dozens of times as long as one of Split MNIST's network."""
 
 
 def bench_cifar(device: torch.device, rounds: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ FOLDER/results, checkpoints to FOLDER/results/.checkpoints; the same command goe
 
 How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
 
-    python benchmarks/bench.py methods tasks runs seeds --results FOLDER/results
+    python benchmarks/bench.py methods tasks cifar runs seeds --results FOLDER/results
 """
 
 import argparse
