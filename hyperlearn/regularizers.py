@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TypeGuard
 
 import torch
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .hypernets.base import EmbeddingHypernet, SharedHead, write_chunks
+from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
 
 MOST_TASKS = 10
 """Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest
@@ -20,6 +20,9 @@ benchmark of the paper has, where it is exact therefore."""
 
 class _Regularizer(ABC):
     """What both penalties have in common: the tasks that are remembered, and beta times a mean over them."""
+
+    form = "auto"
+    """Whether another way of remembering may take the place of one that ceases to hold."""
 
     def __init__(self, hypernet: EmbeddingHypernet, beta: float, memory: "_Memory") -> None:
         if not 0 <= beta < float("inf"):
@@ -41,14 +44,23 @@ class _Regularizer(ABC):
 
     def hold(self, task: int) -> None:
         """Take what the hypernetwork writes now for what to hold on to, for ``task`` and all remembered before."""
-        self.tasks.append(task)
-        self.memory.store(self.hypernet.index(self.tasks))
+        with _full_precision(self.hypernet):
+            if isinstance(self.memory, _Features) and not writes_by_one_head(self.hypernet):
+                if self.form == "gram":
+                    raise InputError(f"{type(self.hypernet).__name__} has ceased to write by one linear head; use auto")
+                self.memory = _Targets(self.hypernet)
+            self.tasks.append(task)
+            self.memory.store(self.hypernet.index(self.tasks))
 
     def __call__(self) -> Tensor:
-        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
+        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered.
+
+        It is a small difference of large numbers, so that `torch.autocast` is off within.
+        """
         if not self.tasks:
             return self.hypernet.task_embeddings.new_zeros(())
-        return self.beta * self.mean_distance()
+        with _full_precision(self.hypernet):
+            return self.beta * self.mean_distance()
 
     @abstractmethod
     def mean_distance(self) -> Tensor:
@@ -61,6 +73,8 @@ class _Regularizer(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`; raises `InputError` for the state of a regularizer of another form."""
         device, memory = self.hypernet.task_embeddings.device, state["memory"]
+        if self.form == "auto" and "targets" in memory:
+            self.memory = _Targets(self.hypernet)  # its hypernetwork had ceased to write by one head
         if memory and ("targets" in memory) != isinstance(self.memory, _Targets):
             raise InputError("this is the state of a regularizer of another form, which remembers other tensors")
         self.tasks = list(state["tasks"])
@@ -129,13 +143,15 @@ class OutputRegularizer(_Regularizer):
         else:
             memory = _Targets(hypernet)
         super().__init__(hypernet, beta, memory)
+        self.form = form
         self.memory: _Targets | _Gram = memory
         self.most = MOST_TASKS if form == "auto" else None
 
     def remember(self, task: int) -> None:
         """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
-        Raises `InputError` for a task that is remembered already, or that there is not.
+        Raises `InputError` for a task that is remembered already, for an unknown task, and in the form ``"gram"`` for a
+        hypernetwork that has ceased to be a `SharedHead`.
         """
         self.check_new(task)
         self.hold(task)
@@ -262,15 +278,53 @@ class ImportanceWeightedRegularizer(_Regularizer):
         self.fisher = [fisher.to(self.hypernet.task_embeddings.device) for fisher in state["fisher"]]
 
 
+def _full_precision(hypernet: EmbeddingHypernet) -> AbstractContextManager[Any]:
+    """No autocast within: it would round the parameters that a penalty takes the differences of."""
+    return torch.autocast(hypernet.task_embeddings.device.type, enabled=False)
+
+
+class _BothWays(torch.nn.Module):
+    """What a hypernetwork writes for its first embedding, and what its head makes of its features, ``[2, N]``."""
+
+    def __init__(self, hypernet: SharedHead) -> None:
+        super().__init__()
+        self.hypernet = hypernet
+
+    def forward(self) -> Tensor:
+        hypernet: Any = self.hypernet
+        embedding, head = hypernet.task_embeddings[:1], hypernet.head
+        # Not head(...): the Gram form reads the weights, and a hook would be passed over.
+        chunks = torch.nn.functional.linear(hypernet.features(embedding), head.weight, head.bias)
+        return torch.cat([hypernet.write(embedding), join_chunks(chunks, hypernet.layout.numel)])
+
+
+@torch.no_grad()
 def writes_by_one_head(hypernet: EmbeddingHypernet) -> TypeGuard[SharedHead]:
-    """Whether it is a `SharedHead` that writes what a `SharedHead` writes: a subclass may do something else."""
-    if not isinstance(hypernet, SharedHead):
+    """Whether it is a `SharedHead` that writes what a `SharedHead` writes: a subclass may do something else.
+
+    Both ways of writing are compared at the present weights and at three others, since a part that starts at zero does
+    not show at the start.
+    """
+    if not (
+        isinstance(getattr(hypernet, "head", None), torch.nn.Linear) and callable(getattr(hypernet, "features", 0))
+    ):
         return False
-    with torch.no_grad():
-        embedding = hypernet.task_embeddings[:1]
-        chunks = write_chunks(hypernet.head, hypernet.features(embedding), hypernet.layout.numel)
-        written = hypernet.write(embedding)
-        return written.is_meta or torch.allclose(written, chunks)  # on the meta device there is nothing to compare
+    both = _BothWays(hypernet)  # type: ignore[arg-type]  # as far as its parts go
+    generator = torch.Generator().manual_seed(0)  # the run's own random numbers stay as they are
+    for scale in (0.0, 0.01, 0.1, 1.0):
+        moved = {
+            name: p + scale * torch.randn(p.shape, generator=generator).to(p.device, p.dtype)
+            for name, p in both.named_parameters()
+        }
+        try:
+            written, by_head = torch.func.functional_call(both, moved, ())
+        except (RuntimeError, TypeError, ValueError):  # features of another shape, or that need more than an embedding
+            return False
+        if written.is_meta:
+            return True  # there are no numbers to compare
+        if not torch.allclose(written, by_head, rtol=1e-4, atol=1e-5 * float(by_head.abs().max())):
+            return False
+    return True
 
 
 class _Memory(ABC):

@@ -177,3 +177,122 @@ def test_some_of_the_examples_stay_examples() -> None:
     assert first.images.dtype == torch.uint8
     assert torch.equal(first.images, train.images[:3])
     assert len(train.take(slice(0))) == 0
+
+
+class Corrected(hl.ChunkedHypernet):
+    """What its head writes, and a correction that starts at zero."""
+
+    def __init__(self, target: nn.Module) -> None:
+        super().__init__(target, tasks=3, chunk_size=8, task_dim=3, chunk_dim=3)
+        self.correction = nn.Parameter(torch.zeros(hl.count(target)))
+
+    def write(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return super().write(embeddings) + self.correction
+
+
+class Hooked(hl.ChunkedHypernet):
+    """Its head's outputs pass a hook, which the weights do not show."""
+
+    def __init__(self, target: nn.Module) -> None:
+        super().__init__(target, tasks=3, chunk_size=8, task_dim=3, chunk_dim=3)
+        self.head.register_forward_hook(lambda module, inputs, outputs: outputs.tanh())
+
+
+class Gated(hl.ChunkedHypernet):
+    """Writes by one head until a gate opens."""
+
+    def __init__(self, target: nn.Module) -> None:
+        super().__init__(target, tasks=3, chunk_size=8, task_dim=3, chunk_dim=3)
+        self.register_buffer("gate", torch.zeros(()))
+
+    def write(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return super().write(embeddings) * (1 + self.gate)
+
+
+class Normed(hl.ChunkedHypernet):
+    """Its head's weight is made of others by a parametrization, through which gradients flow as through any."""
+
+    def __init__(self, target: nn.Module) -> None:
+        super().__init__(target, tasks=3, chunk_size=8, task_dim=3, chunk_dim=20)
+        assert type(self.head) is nn.Linear
+        nn.utils.parametrizations.weight_norm(self.head)
+
+
+@pytest.mark.parametrize("kind", [Corrected, Hooked, Gated, Normed])
+def test_a_shortcut_is_taken_only_where_it_holds(kind: type[hl.ChunkedHypernet]) -> None:
+    """The penalty and its gradients are those of the direct form, whatever the hypernetwork does to its head."""
+    torch.manual_seed(0)
+    hypernet = kind(nn.Linear(6, 4))
+    auto, direct = hl.OutputRegularizer(hypernet, 1.0), hl.OutputRegularizer(hypernet, 1.0, "direct")
+    weighted = hl.ImportanceWeightedRegularizer(hypernet, 1.0, exact=True)
+    for task in range(2):
+        for penalty in (auto, direct):
+            penalty.remember(task)
+        weighted.remember(task, torch.ones(28))
+        with torch.no_grad():
+            for p in hypernet.parameters():
+                p += torch.randn_like(p)
+        if isinstance(hypernet, Gated):
+            hypernet.gate.fill_(1.0)
+            if task == 0:
+                continue  # what it remembered was written with the gate closed
+        expected = direct()
+        parameters = [p for name, p in hypernet.named_parameters() if name != "task_embeddings"]
+        gradients = torch.autograd.grad(expected, parameters)
+        for penalty in (auto, weighted):
+            torch.testing.assert_close(penalty(), expected)
+            for found, right in zip(torch.autograd.grad(penalty(), parameters), gradients, strict=True):
+                torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-4 * float(right.abs().max()))
+
+
+def test_a_regularizer_that_left_the_gram_form_goes_on_from_its_state() -> None:
+    torch.manual_seed(0)
+    hypernet = Gated(nn.Linear(6, 4))
+    first = hl.OutputRegularizer(hypernet, 1.0)
+    hypernet.gate.fill_(1.0)
+    strict = hl.OutputRegularizer(Gated(nn.Linear(6, 4)), 1.0, "gram")
+    strict.hypernet.gate.fill_(1.0)  # type: ignore[operator, union-attr]
+    with pytest.raises(hl.InputError, match="has ceased to write by one linear head"):
+        strict.remember(0)
+    assert strict.tasks == []
+    first.remember(0)
+    hypernet.gate.zero_()  # another regularizer that is made now takes the Gram form
+    second = hl.OutputRegularizer(hypernet, 1.0)
+    second.load_state_dict(first.state_dict())
+    assert first() == second() > 0
+
+
+@pytest.mark.parametrize("form", ["auto", "direct"])
+def test_a_penalty_is_taken_in_full_precision_under_autocast(form: Any) -> None:
+    torch.manual_seed(0)
+    hypernet = hl.ChunkedHypernet(nn.Linear(50, 40), 2, chunk_size=300, task_dim=8, chunk_dim=8, hidden=[20])
+    penalty, weighted = hl.OutputRegularizer(hypernet, 1.0, form), hl.ImportanceWeightedRegularizer(hypernet, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        penalty.remember(0)
+        weighted.remember(0, torch.ones(2040))
+    with torch.no_grad():
+        for p in hypernet.parameters():
+            p += 1e-3
+    for each in (penalty, weighted):
+        (expected,) = torch.autograd.grad(each(), hypernet.head.weight)
+        with torch.autocast("cpu", torch.bfloat16):
+            value = each()
+        assert value == each()
+        assert torch.equal(torch.autograd.grad(value, hypernet.head.weight)[0], expected)
+
+
+def test_the_recipes_take_the_gram_form() -> None:
+    """From Python 3.12 on a check by isinstance was silently false, and every penalty took the direct form."""
+    for method in hl.methods.METHODS:
+        for benchmark in ("split-digits", "split-mnist", "permuted-mnist", "cifar-10-100"):
+            if method not in hl.recipes.methods(benchmark):
+                continue
+            config = hl.recipes.configure(method, benchmark)
+            if not isinstance(config, hl.methods.HypernetConfig) or method.startswith("lstm-net-grow"):
+                continue
+            with torch.device("meta"):
+                hypernet = config.hypernet(hl.nets.MLP(784, [400, 400], 10), 5)
+            memory = config.regularizer(hypernet).memory  # type: ignore[union-attr]
+            assert type(memory).__name__ == ("_Features" if "iwr" in method else "_Gram"), method
+    small = hl.ChunkedHypernet(nn.Linear(6, 4), 2, chunk_size=8, task_dim=3, chunk_dim=3)  # with numbers to compare
+    assert type(hl.OutputRegularizer(small, 1.0).memory).__name__ == "_Gram"

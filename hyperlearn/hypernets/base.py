@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -108,11 +108,12 @@ class EmbeddingHypernet(Hypernetwork, ABC):
         return self.write(self.task_embeddings[self.index(tasks)])
 
 
-@runtime_checkable
 class SharedHead(Protocol):
     """What the Gram form needs of an `EmbeddingHypernet`: it ends in one linear layer for all chunks of all tasks.
 
-    Chunk j of task t is ``features(e_t)[j] @ head.weight.T + head.bias``.
+    Chunk j of task t is ``features(e_t)[j] @ head.weight.T + head.bias``. Whether a hypernetwork is one is asked by
+    `hyperlearn.regularizers.writes_by_one_head`, which compares numbers. ``isinstance`` cannot tell: from Python 3.12
+    on it looks past the attributes that a module finds by ``__getattr__``, its layers and parameters.
     """
 
     layout: ParamLayout
