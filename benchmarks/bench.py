@@ -30,6 +30,7 @@ from hyperlearn.hypernets import EmbeddingHypernet, SharedHead
 from hyperlearn.methods import METHODS, Config, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.recipes import configure
+from hyperlearn.regularizers import writes_by_one_head
 from hyperlearn.replicas import train_replicas
 from hyperlearn.sweep import Training
 from hyperlearn.training import clock, commit, environment, fit_task, pick_device
@@ -145,7 +146,7 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     for method in ("hnet", "lstm-net"):
         ahead, here = Contender(method, device), Contender(method, device, lookahead=False)
         hypernet = ahead.learner.hypernet
-        assert isinstance(hypernet, SharedHead)
+        assert writes_by_one_head(hypernet)
         weights = [parameter.detach().clone() for parameter in ahead.learner.parameters()]
         copies = [weight.clone() for weight in weights]
 

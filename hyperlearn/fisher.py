@@ -11,7 +11,8 @@ from .data import as_float
 from .errors import InputError
 from .inference import evaluating
 from .nets import MLP
-from .params import ParamLayout, Params
+from .params import ParamLayout, Params, frozen
+from .swap import call_with, swapped
 
 SampleLoss = Callable[[Tensor, Tensor], Tensor]
 """Negative log-likelihood of one sample, given as a batch of one: logits ``[1, K]`` and label ``[1]`` to a scalar."""
@@ -40,13 +41,14 @@ def fisher_information(
     another quantity, which vanishes at a minimum of the loss. The target is in evaluation mode meanwhile.
 
     Each sample's gradient is computed by ``vmap`` of ``grad``, or one after the other where the target has something
-    that ``vmap`` cannot follow, such as a recurrent layer. For an `MLP` none is: the gradient of a
-    linear layer's weight is the outer product of what comes back to the layer and what went into it,
+    that these cannot follow, such as a recurrent layer or a hook. For an `MLP` as it was made none is: the gradient of
+    a linear layer's weight is the outer product of what comes back to the layer and what went into it,
     :math:`g_j a_j^\top`, so that the mean of its square is one matrix product, :math:`\frac{1}{n} (G^2)^\top A^2`.
 
     Args:
         target: the network; its parameters are not used, and nothing about it is changed.
-        params: the parameters :math:`\theta`, as ``functional_call`` takes them.
+        params: the parameters :math:`\theta`, as ``functional_call`` takes them. Frozen ones
+            (``requires_grad=False``) may be left out; they have no importance.
         images: ``[n, *image]``, floating point, or ``uint8`` (0 to 255), which becomes floats in [0, 1].
         labels: ``[n]``, ``int64``.
         buffers: the target's buffers (running statistics of batch norm); default: those it has.
@@ -59,7 +61,7 @@ def fisher_information(
             the form ``"outer"``, which needs memory for activations only.
 
     Returns:
-        A dictionary like ``params``, of values >= 0.
+        A dictionary like ``params`` without the frozen ones, of values >= 0.
 
     Raises:
         InputError: parameters that do not fit the target, no images, labels that do not fit the logits (looked at with
@@ -75,8 +77,8 @@ def fisher_information(
         >>> round(fisher["weight"].item(), 6)
         0.1875
     """
-    layout = ParamLayout.of(target)
-    layout.check(params)
+    layout, fixed = ParamLayout.of(target), frozen(target)
+    layout.check({name: p for name, p in params.items() if name not in fixed})
     if any(tuple(params[name].shape) != shape for name, shape in zip(layout.names, layout.shapes, strict=True)):
         raise InputError("parameters of one network are needed, and these are of several")
     if len(images) == 0 or labels.shape != (len(images),):
@@ -86,21 +88,24 @@ def fisher_information(
         )
     if form not in ("auto", "per-sample", "outer"):
         raise InputError(f"no form {form!r}; there are auto, per-sample, outer")
-    plain = type(target) is MLP  # a subclass may do anything
-    if form == "outer" and not plain:
-        raise InputError(f"the outer form needs hyperlearn.nets.MLP, not {type(target).__name__}")
-    outer = plain and form != "per-sample"
-    if batch_size is None:
-        batch_size = 1000 if outer else 16 if images.device.type == "cpu" else 128
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be >= 1, got {batch_size}")
     theta = {name: params[name].detach() for name in layout.names}
     state = {name: buffer.detach() for name, buffer in (buffers or {}).items()}
-    squares = _outer if outer else _per_sample
+    state |= {name: params.get(name, p).detach() for name, p in fixed.items()}
     total = {name: torch.zeros_like(p) for name, p in theta.items()}
     with evaluating(target):
+        outer = form != "per-sample" and _is_plain(target, theta, state, as_float(images[:2]), labels[:2], loss)
+        if form == "outer" and not outer:
+            raise InputError(
+                f"the outer form needs a hyperlearn.nets.MLP as it was made, and this is a {type(target).__name__}, or "
+                "one with hooks, pruning or parametrizations"
+            )
+        if batch_size is None:
+            batch_size = 1000 if outer else 16 if images.device.type == "cpu" else 128
+        squares = _outer if outer else _per_sample
         if loss is cross_entropy:
-            logits = torch.func.functional_call(target, theta | state, (as_float(images[:1]),))
+            logits = call_with(target, theta | state, as_float(images[:1]))
             _check_labels(labels, logits.shape[-1])
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
@@ -119,16 +124,51 @@ def _per_sample(
     """The squared gradient of each sample's loss, summed over the samples."""
 
     def sample_loss(theta: Params, image: Tensor, label: Tensor) -> Tensor:
-        logits = torch.func.functional_call(target, theta | state, (image[None],))
-        return loss(logits, label[None])
+        return loss(call_with(target, theta | state, image[None]), label[None])
 
-    gradient = torch.func.grad(sample_loss)
     try:
-        gradients = torch.func.vmap(gradient, in_dims=(None, 0, 0))(theta, images, labels)
+        gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
     except RuntimeError:  # as in `task_logits`: one sample at a time, for what cannot be batched
-        each = [gradient(theta, image, label) for image, label in zip(images, labels, strict=True)]
+        each = [
+            _gradient(target, theta, state, image[None], label[None], loss)
+            for image, label in zip(images, labels, strict=True)
+        ]
         gradients = {name: torch.stack([one[name] for one in each]) for name in theta}
     return {name: of_each.square().sum(0) for name, of_each in gradients.items()}
+
+
+@torch.enable_grad()
+def _gradient(
+    target: nn.Module, theta: Params, state: Params, image: Tensor, label: Tensor, loss: SampleLoss
+) -> Params:
+    """The gradient of one sample's loss by a backward pass, throughout which the target has ``theta``."""
+    leaves = {name: p.clone().requires_grad_() for name, p in theta.items()}
+    with swapped(target, leaves | {name: kept.clone() for name, kept in state.items()}):
+        loss(target(image), label).backward()
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in leaves.items()}
+
+
+def _is_plain(
+    target: nn.Module, theta: Params, state: Params, images: Tensor, labels: Tensor, loss: SampleLoss
+) -> bool:
+    """Whether `_outer` computes what the module itself does.
+
+    The type alone does not say so: hooks, pruning, parametrizations and layers that were replaced change what an `MLP`
+    computes. So both forms are compared on a few images.
+    """
+    if type(target) is not MLP or any(type(layer) is not nn.Linear for layer in target.layers):
+        return False
+    if any(_hooked(part) for part in target.modules()):
+        return False
+    outer = _outer(target, theta, state, images, labels, loss)
+    per_sample = _per_sample(target, theta, state, images, labels, loss)
+    return all(bool((outer[name] - each).abs().max() <= 1e-3 * each.max()) for name, each in per_sample.items())
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether anything is called beside the module's own forward: what it does may depend on the images."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(vars(module).get(name) for name in hooks) or "forward" in vars(module)
 
 
 def _outer(target: nn.Module, theta: Params, state: Params, images: Tensor, labels: Tensor, loss: SampleLoss) -> Params:

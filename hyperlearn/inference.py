@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .params import Params
+from .swap import call_with
 
 
 class Prediction(NamedTuple):
@@ -52,7 +53,7 @@ def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) 
     """
 
     def logits(one: Params) -> Tensor:
-        out: Tensor = torch.func.functional_call(target, one, (images,))
+        out: Tensor = call_with(target, one, images)
         return out
 
     try:

@@ -18,7 +18,7 @@ class ParamLayout:
     """Names and shapes of a module's parameters, in the order of ``module.named_parameters()``.
 
     The order fixes how one vector of length ``N = layout.numel`` stands for all parameters, which is what a
-    hypernetwork generates.
+    hypernetwork generates. Frozen parameters (``requires_grad=False``) have no place in it: they stay as they are.
 
     Example:
         >>> layout = ParamLayout.of(torch.nn.Linear(3, 2))
@@ -33,13 +33,22 @@ class ParamLayout:
 
     @classmethod
     def of(cls, module: nn.Module) -> "ParamLayout":
-        """The layout of ``module``; raises `InputError` where it has no parameters, or one without a shape yet."""
+        """The layout of ``module``.
+
+        Raises `InputError` where it has no parameters or only frozen ones, one that has no shape yet, or one that is
+        spread over devices.
+        """
+        refuse_parallel(module)
+        kind = type(module).__name__
         named = list(module.named_parameters())
         if not named:
-            raise InputError(f"{type(module).__name__} has no parameters that a hypernetwork could generate")
+            raise InputError(f"{kind} has no parameters")
         for name, p in named:
             if nn.parameter.is_lazy(p):
-                raise InputError(f"{type(module).__name__}: {name} has no shape yet; run the module on a batch first")
+                raise InputError(f"{kind}: {name} has no shape yet; run the module on a batch first")
+        named = [(name, p) for name, p in named if p.requires_grad]
+        if not named:
+            raise InputError(f"all parameters of {kind} are frozen; call requires_grad_() on those to be trained")
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
     @property
@@ -88,6 +97,27 @@ class ParamLayout:
             got = tuple(params[name].shape)
             if got[len(got) - len(shape) :] != shape:
                 raise InputError(f"{what}: {name} has shape {got}, expected {shape}")
+
+
+def frozen(module: nn.Module) -> Params:
+    """Parameters that need no gradient, by name: a pretrained backbone, fixed position codes.
+
+    Example:
+        >>> layer = nn.Linear(3, 2)
+        >>> _ = layer.weight.requires_grad_(False)
+        >>> list(frozen(layer)), ParamLayout.of(layer).names
+        (['weight'], ('bias',))
+    """
+    return {name: p for name, p in module.named_parameters() if not p.requires_grad}
+
+
+def refuse_parallel(module: nn.Module) -> None:
+    """Raise `InputError` for a module whose parameters are copied to several devices in each call."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    for name, part in module.named_modules():
+        if isinstance(part, parallel):
+            where = f" ({name})" if name else ""
+            raise InputError(f"a target cannot be a {type(part).__name__}{where}; give the module that it wraps")
 
 
 def count(module: nn.Module, trainable: bool = False) -> int:

@@ -22,7 +22,8 @@ class QuadraticPenalty(nn.Module):
     the running sums are updated as those of a variance are (Chan, Golub & LeVeque 1979), in double precision.
 
     Args:
-        module: the network. It is referred to and not owned: its parameters are not this module's.
+        module: the network. It is referred to and not owned: its parameters are not this module's. Frozen ones are left
+            out.
 
     Example:
         >>> layer = torch.nn.Linear(1, 1, bias=False)
@@ -41,7 +42,8 @@ class QuadraticPenalty(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.layout = ParamLayout.of(module)
-        self.params: list[Tensor] = list(module.parameters())  # a list, so that they are not registered here
+        # A list, so that they are not registered here.
+        self.params: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         flat = self.flat()
         self.register_buffer("weight", torch.zeros_like(flat))
         self.register_buffer("center", flat)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from .errors import InputError
 from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
+from .swap import call_with
 
 MOST_TASKS = 10
 """Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest
@@ -317,7 +318,7 @@ def writes_by_one_head(hypernet: EmbeddingHypernet) -> TypeGuard[SharedHead]:
             for name, p in both.named_parameters()
         }
         try:
-            written, by_head = torch.func.functional_call(both, moved, ())
+            written, by_head = call_with(both, moved)
         except (RuntimeError, TypeError, ValueError):  # features of another shape, or that need more than an embedding
             return False
         if written.is_meta:

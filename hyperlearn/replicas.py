@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.optim import Adam, Optimizer
 
 from .benchmarks import Benchmark
@@ -30,6 +30,7 @@ from .params import Params
 from .processor import flush_denormals
 from .regularizers import OutputRegularizer, lookahead
 from .results import Result
+from .swap import call_with
 from .training import Progress, Run, clock, fit_task
 
 
@@ -131,7 +132,7 @@ def _learn_task(runs: list[Run]) -> None:
 
 
 class _Loss(nn.Module):
-    """A learner's loss and penalty as a module's forward, for `functional_call`."""
+    """A learner's loss and penalty as a module's forward, for `call_with`."""
 
     def __init__(self, learner: Learner) -> None:
         super().__init__()
@@ -191,22 +192,25 @@ class _Program:
         """Add the gradients of one step; ``batch`` has a dimension for replicas before that for images."""
 
         def loss(params: Params, frozen: Params, batch: Batch) -> Tensor:
-            return functional_call(self.module, params | frozen, (batch, None))
+            return call_with(self.module, params | frozen, batch, None)
 
         def penalty(params: Params, frozen: Params, targets: Tensor) -> Tensor:
-            return functional_call(self.module, params | frozen, (None, targets))
+            return call_with(self.module, params | frozen, None, targets)
 
         # A sum over replicas, none of whose parameters is another's: the gradient of each is that of its own loss.
         try:
-            losses = vmap(loss)(self.params, self.frozen, batch)
+            vmap(loss)(self.params, self.frozen, batch).sum().backward()
         except RuntimeError as error:
-            if "random operation" not in str(error):
-                raise
-            raise InputError(
-                "several seeds cannot train at once: the target draws random numbers, as dropout does; run them one by "
-                "one"
-            ) from error
-        losses.sum().backward()
+            reasons = {
+                "random operation": "draws random numbers, as dropout does",
+                "vmap": "does what cannot be batched, such as computing activations anew in the backward pass",
+            }
+            for part, reason in reasons.items():
+                if part in str(error):
+                    raise InputError(
+                        f"several seeds cannot train at once: the target {reason}; run them one by one"
+                    ) from error
+            raise
         if self.targets is None:
             return
         if self.looks_ahead:

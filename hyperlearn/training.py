@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -30,6 +29,7 @@ from .methods import SCENARIOS, Config, Learner, Scenario
 from .methods.hypernet import HypernetLearner
 from .processor import flush_denormals, keep_freed_memory
 from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
+from .swap import check_target, deepcopy_or_itself
 from .version import __version__
 
 CHECKPOINT_EVERY = 1000
@@ -254,7 +254,7 @@ class Run:
         self.compiler = TargetCompiler(compile, steps, self.device)
         with self.random.current():
             setting = config.setting(self.benchmark, *self.scenarios, make_target=_target_maker(target, config))
-            make = setting.make_target if target is None else self.print_of(setting.make_target)
+            make = setting.make_target if target is None else self.examined(setting.make_target)
             setting = replace(setting, make_target=self.compiler.wrap(make))
             self.learner: Learner = config.learner_class(config, setting).to(self.device)
         self.never_finite = not_finite(self.learner)  # an attention mask, say
@@ -267,16 +267,22 @@ class Run:
         self.train_seconds: list[float] = []
         self.evaluate_seconds: dict[str, float] = dict.fromkeys(self.scenarios, 0.0)
 
-    def print_of(self, make: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
-        """``make``, which keeps how the target of the user's own prints: its name does not say what it is made of."""
+    def examined(self, make: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+        """Copies of what ``make`` makes, of which the first is checked.
 
-        def printing(outputs: int) -> nn.Module:
+        A function that gives one and the same module would make tasks and runs depend on each other. How a target
+        prints is kept, since its name does not say what it is made of.
+        """
+
+        def examining(outputs: int) -> nn.Module:
             target = make(outputs)
+            if not self.printed:
+                check_target(target, self.benchmark.tasks[0].train[:4].images)
             text = re.sub(" at 0x[0-9a-f]+", "", repr(target))  # an address is another in each process
             self.printed["fingerprint of the target"] = blake2b(text.encode(), digest_size=8).hexdigest()
-            return target
+            return deepcopy_or_itself(target)
 
-        return printing
+        return examining
 
     def go(self, checkpoint: Path | None) -> None:
         """Train and measure to the end, from a checkpoint if there is one."""
@@ -516,11 +522,7 @@ def _target_maker(
             "give a function outputs -> module"
         )
     module = target
-
-    def copy_of(outputs: int) -> nn.Module:
-        return deepcopy(module)
-
-    return copy_of
+    return lambda outputs: module
 
 
 def not_finite(module: nn.Module) -> set[str]:

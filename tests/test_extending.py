@@ -284,15 +284,8 @@ def test_a_penalty_is_taken_in_full_precision_under_autocast(form: Any) -> None:
 def test_the_recipes_take_the_gram_form() -> None:
     """From Python 3.12 on a check by isinstance was silently false, and every penalty took the direct form."""
     for method in hl.methods.METHODS:
-        for benchmark in ("split-digits", "split-mnist", "permuted-mnist", "cifar-10-100"):
-            if method not in hl.recipes.methods(benchmark):
-                continue
-            config = hl.recipes.configure(method, benchmark)
-            if not isinstance(config, hl.methods.HypernetConfig) or method.startswith("lstm-net-grow"):
-                continue
-            with torch.device("meta"):
-                hypernet = config.hypernet(hl.nets.MLP(784, [400, 400], 10), 5)
-            memory = config.regularizer(hypernet).memory  # type: ignore[union-attr]
-            assert type(memory).__name__ == ("_Features" if "iwr" in method else "_Gram"), method
-    small = hl.ChunkedHypernet(nn.Linear(6, 4), 2, chunk_size=8, task_dim=3, chunk_dim=3)  # with numbers to compare
-    assert type(hl.OutputRegularizer(small, 1.0).memory).__name__ == "_Gram"
+        config = hl.recipes.configure(method, "split-digits")
+        if isinstance(config, hl.methods.HypernetConfig) and not method.startswith("lstm-net-grow"):
+            penalty = config.regularizer(config.hypernet(hl.nets.MLP(64, [100, 100], 2), 5))
+            assert penalty is not None
+            assert type(penalty.memory).__name__ == ("_Features" if "iwr" in method else "_Gram"), method

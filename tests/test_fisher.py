@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import prune
 
 import hyperlearn as hl
 
@@ -235,3 +236,47 @@ def test_quadratic_penalty_of_one_term_is_exact() -> None:
     assert penalty().item() == 0
     with pytest.raises(hl.InputError, match="weight: shape"):
         penalty.add(torch.ones(2, len(anchor)), anchor)
+
+
+def hooked(net: hl.nets.MLP) -> None:
+    net.register_forward_pre_hook(lambda module, args: ((args[0] - 1) * 3,))
+
+
+def hooked_inside(net: hl.nets.MLP) -> None:
+    net.layers[1].register_forward_hook(lambda module, args, out: out.clamp(max=0.1))
+
+
+def backward_hooked(net: hl.nets.MLP) -> None:
+    net.layers[0].register_full_backward_hook(lambda module, given, returned: given)
+
+
+def pruned(net: hl.nets.MLP) -> None:
+    prune.random_unstructured(net.layers[0], "weight", 0.5)
+
+
+def parametrized(net: hl.nets.MLP) -> None:
+    nn.utils.parametrizations.weight_norm(net.layers[0])
+
+
+def with_another_layer(net: hl.nets.MLP) -> None:
+    net.layers[1] = nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+
+
+def with_another_forward(net: hl.nets.MLP) -> None:
+    forward = net.forward
+    net.forward = lambda images: 2 * forward(images)  # type: ignore[method-assign]
+
+
+CHANGES = [hooked, hooked_inside, backward_hooked, pruned, parametrized, with_another_layer, with_another_forward]
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_mlp_that_was_changed_has_the_fisher_of_what_it_computes(change) -> None:
+    torch.manual_seed(0)
+    net, (images, labels) = hl.nets.MLP(6, [5, 4], 3), samples()
+    change(net)
+    found = hl.fisher_information(net, dict(net.named_parameters()), images, labels)
+    assert_same(found, plain_loop(net, images, labels), rtol=1e-4, atol=1e-8)
+    with pytest.raises(hl.InputError, match="the outer form needs"):
+        hl.fisher_information(net, dict(net.named_parameters()), images, labels, form="outer")

@@ -15,6 +15,7 @@ LAYERS = [
     ["compiling"],
     ["files"],
     ["params", "data"],
+    ["swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import ParamLayout, Params
+from ..params import ParamLayout, Params, frozen
 
 Tasks = int | Sequence[int] | Tensor
 """One task or several: an int, a sequence of ints, or an int64 tensor of no or one dimension."""
@@ -18,8 +18,9 @@ Tasks = int | Sequence[int] | Tensor
 class Hypernetwork(nn.Module, ABC):
     """A module whose forward returns the parameters of a target network for a task.
 
-    It generates *every* parameter of the target, in the order of ``target.named_parameters()``. The target itself is
-    not kept: only the names and shapes of its parameters are.
+    It generates *every* parameter of the target that is not frozen, in the order of ``target.named_parameters()``. The
+    target itself is not kept: only the names and shapes of its parameters are, and the values of frozen ones
+    (``requires_grad=False``), which are the same for all tasks.
 
     Args:
         target: any module with parameters.
@@ -35,6 +36,10 @@ class Hypernetwork(nn.Module, ABC):
             raise InputError(f"a hypernetwork needs at least one task, got {tasks}")
         self.layout = ParamLayout.of(target)
         self.tasks = tasks
+        self.names = [name for name, _ in target.named_parameters()]
+        self.frozen_names = list(frozen(target))
+        for number, kept in enumerate(frozen(target).values()):
+            self.register_buffer(f"frozen_{number}", kept.detach().clone())
 
     @property
     @abstractmethod
@@ -49,11 +54,26 @@ class Hypernetwork(nn.Module, ABC):
         """
 
     def forward(self, task: int | Tensor) -> Params:
-        """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``.
+        """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``, frozen ones too.
 
-        Raises `InputError` for a task there is not.
+        Raises `InputError` for an unknown task, and for several at once (see `params`).
         """
-        return self.layout.unflatten(self.flat(task).squeeze(0))
+        flat = self.flat(task)
+        if len(flat) != 1:
+            raise InputError(f"one task is asked for, got {len(flat)}; params(tasks) has those of several")
+        return self.complete(flat.squeeze(0))
+
+    def params(self, tasks: Tasks) -> Params:
+        """Parameters of several tasks, stacked: ``[T, *shape]`` each. Raises `InputError` for an unknown task."""
+        return self.complete(self.flat(tasks))
+
+    def complete(self, flat: Tensor) -> Params:
+        """All parameters by name, those generated from ``flat [..., N]`` and the frozen ones beside them."""
+        made = self.layout.unflatten(flat)
+        for number, name in enumerate(self.frozen_names):
+            kept: Tensor = getattr(self, f"frozen_{number}")
+            made[name] = kept.expand(*flat.shape[:-1], *kept.shape)
+        return {name: made[name] for name in self.names}
 
     def index(self, tasks: Tasks) -> Tensor:
         """``tasks`` as an int64 tensor ``[T]`` on the module's device; raises `InputError` for a task there is not.

@@ -206,6 +206,14 @@ class Learner(nn.Module, ABC):
         """Whether its own class sets ``flag``: a subclass may do otherwise, and has to say so itself."""
         return bool(vars(type(self)).get(flag))
 
+    def refuse_override(self, hook: str, owner: Any, instead: str) -> None:
+        """Raise `InputError` where a subclass of ``owner`` overrides ``hook``, which the owner's step passes over."""
+        if getattr(type(self), hook) is not getattr(owner, hook):
+            raise InputError(
+                f"{type(self).__name__} overrides {hook}, which the training step of {owner.__name__} does not call; "
+                f"{instead}"
+            )
+
     def training_data(self, seen: Sequence[Examples]) -> Examples:
         """What to train on, of the training images of all tasks up to the present one: here, the present task's."""
         return seen[-1]
@@ -215,7 +223,10 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """The loss to be minimized, penalties included: a scalar."""
+        """The loss to be minimized, penalties included: a scalar.
+
+        A learner whose step takes the penalty apart from the rest refuses a subclass that overrides this.
+        """
 
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
         """Add the gradients of one step to the parameters; ``optimizer`` is the one that will take the step."""
@@ -334,6 +345,6 @@ class Classifier(nn.Module):
             return Prediction(best % self.setting.classes, best // self.setting.classes)
         return Prediction(best, given)
 
-    def size(self) -> int:
-        """Number of parameters."""
-        return count(self)
+    def size(self, trainable: bool = False) -> int:
+        """Number of parameters; with ``trainable``, of those that are not frozen."""
+        return count(self.net, trainable)

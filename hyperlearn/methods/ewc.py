@@ -49,6 +49,7 @@ class EWC(Finetune):
         super().__init__(config, setting)
         self.config: EWCConfig = config
         self.penalty = QuadraticPenalty(self.classifier.net)
+        self.refuse_override("loss", EWC, "override task_loss")
 
     @property
     def scale(self) -> float:
@@ -56,10 +57,10 @@ class EWC(Finetune):
         return self.config.strength / 2
 
     def loss(self, batch: Batch) -> Tensor:
-        return super().loss(batch) + self.scale * self.penalty()
+        return self.task_loss(batch) + self.scale * self.penalty()
 
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        super().loss(batch).backward()
+        self.task_loss(batch).backward()
         if self.learned:
             self.penalty.add_gradient(self.scale)
 

@@ -19,6 +19,8 @@ importance-weighted regularizer is estimated from one task a step unless ``exact
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Literal, Self
 
 import torch
@@ -32,6 +34,7 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..inference import Prediction, infer_by_entropy, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
+from ..swap import keep_assigned, swapped
 from .base import (
     SCENARIOS,
     Config,
@@ -192,9 +195,12 @@ class GeneratingLearner(Learner):
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
         super().__init__(config, setting)
         self._target = (target,)  # in a tuple: the target's own parameters are not the learner's
+        self._held: ExitStack | None = None
         self.hypernet = config.hypernet(target, setting.tasks)
         self.regularizer = config.regularizer(self.hypernet)
         self.looks_ahead = isinstance(config, PenaltyConfig) and config.lookahead and config.beta > 0
+        if self.looks_ahead:
+            self.refuse_override("loss", GeneratingLearner, "override task_loss, or set lookahead=False")
 
     @property
     def target(self) -> nn.Module:
@@ -204,6 +210,29 @@ class GeneratingLearner(Learner):
     def train(self, mode: bool = True) -> Self:
         self.target.train(mode)
         return super().train(mode)
+
+    def call_target(self, params: Params, buffers: Params, *inputs: Tensor) -> Tensor:
+        """The target's outputs under ``params``; what it makes of its buffers is written into ``buffers``.
+
+        Within `holding` the target keeps the parameters, for a backward pass that computes activations anew.
+        """
+        with ExitStack() as stack:
+            places = stack.enter_context(swapped(self.target, params | buffers))
+            outputs: Tensor = self.target(*inputs)
+            keep_assigned(places, buffers)
+            if self._held is not None:
+                self._held.push(stack.pop_all())
+            return outputs
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Within, the target keeps the parameters of `call_target`."""
+        with ExitStack() as held:
+            self._held = held
+            try:
+                yield
+            finally:
+                self._held = None
 
     @abstractmethod
     def task_loss(self, batch: Batch) -> Tensor:
@@ -231,12 +260,12 @@ class GeneratingLearner(Learner):
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
         if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks > self.learned + 1:
             raise InputError(f"a task was added to the hypernetwork while task {self.learned} is not finished")
-        if self.regularizer is None or not self.looks_ahead or not self.learned:
-            self.loss(batch).backward()
-            return
-        self.task_loss(batch).backward()
-        with lookahead(optimizer, only=self.hypernet.parameters()):
-            self.regularizer().backward()
+        ahead = self.regularizer if self.looks_ahead and self.learned else None
+        with self.holding():
+            (self.loss(batch) if ahead is None else self.task_loss(batch)).backward()
+        if ahead is not None:
+            with lookahead(optimizer, only=self.hypernet.parameters()):
+                ahead().backward()
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
@@ -303,8 +332,7 @@ class HypernetLearner(GeneratingLearner):
 
     def task_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the network that the hypernetwork writes for the present task."""
-        state = self.hypernet(self.learned) | self.target_buffers(self.learned)
-        outputs = torch.func.functional_call(self.target, state, (batch.images,))
+        outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
         return nn.functional.cross_entropy(self.own_logits(outputs, self.learned), batch.labels)
 
     def importance(self, task: int, train: Examples) -> Params:
@@ -322,7 +350,7 @@ class HypernetLearner(GeneratingLearner):
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
-        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        state = self.hypernet.params(tasks) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images)
         logits = torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
         if task is None:
@@ -331,7 +359,7 @@ class HypernetLearner(GeneratingLearner):
         return Prediction(labels, torch.full_like(labels, task))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        return Sizes(self.hypernet.layout.numel, count(self.hypernet), self.stored_per_task())
+        return Sizes(count(self.target), count(self.hypernet), self.stored_per_task())
 
 
 @configuration

@@ -32,6 +32,7 @@ autoencoder's loss, with one code drawn for each training image; Chandra et al. 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
 from ..params import Params, count
+from ..swap import call_with
 from .base import SCENARIOS, Fraction, Natural, Positive, Scenario, Setting, Sizes, configuration
 from .hypernet import (
     ChunkedConfig,
@@ -93,7 +95,7 @@ class HypernetReplayLearner(GeneratingLearner):
         """The loss of the present task's autoencoder."""
         mean, log_variance = self.encoder(images)
         codes = self.with_condition(draw_code(mean, log_variance), self.learned)
-        logits = torch.func.functional_call(self.target, self.hypernet(self.learned), (codes,))
+        logits = self.call_target(self.hypernet(self.learned), {}, codes)
         return vae_loss(logits, images, mean, log_variance).mean()
 
     def classifier_loss(
@@ -123,9 +125,8 @@ class HypernetReplayLearner(GeneratingLearner):
         codes = torch.randn(self.learned, number, self.config.latent, device=device, generator=generator)
         with torch.no_grad():
             inputs = self.with_condition(codes, tasks[:, None].expand(-1, number))
-            logits = torch.vmap(lambda params, z: torch.func.functional_call(self.target, params, (z,)))(
-                self.hypernet.layout.unflatten(self.decoders), inputs
-            )  # [learned, number, pixels]
+            decoders = self.hypernet.complete(self.decoders)
+            logits = torch.vmap(partial(call_with, self.target))(decoders, inputs)  # [learned, number, pixels]
         return logits.sigmoid().flatten(0, 1).unflatten(1, self.setting.image_shape), tasks.repeat_interleave(number)
 
     def with_condition(self, codes: Tensor, tasks: int | Tensor) -> Tensor:
@@ -171,8 +172,12 @@ class HypernetReplayLearner(GeneratingLearner):
 
     def sizes(self, scenario: Scenario) -> Sizes:
         """The target is all that would be trained without a hypernetwork: classifier, encoder and decoder."""
-        ordinary = self.classifiers.of(scenario).size() + count(self.encoder)
-        return Sizes(ordinary + self.hypernet.layout.numel, ordinary + count(self.hypernet), self.stored_per_task())
+        classifier, encoder = self.classifiers.of(scenario), count(self.encoder)
+        return Sizes(
+            classifier.size() + encoder + self.hypernet.layout.numel,
+            classifier.size(trainable=True) + encoder + count(self.hypernet),
+            self.stored_per_task(),
+        )
 
     def get_extra_state(self) -> dict[str, object]:
         return {**super().get_extra_state(), "decoders": self.decoders}

@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..data import Batch, Examples
-from ..params import count
 from .base import Classifier, Config, Positive, Scenario, Setting, configuration
 from .plain import Finetune
 
@@ -84,9 +83,6 @@ class TaughtClassifier(Classifier):
     def remember(self) -> None:
         """Make the teacher what the classifier is now."""
         self.teacher.load_state_dict(self.net.state_dict())
-
-    def size(self) -> int:
-        return count(self.net)
 
 
 class LwF(Finetune):

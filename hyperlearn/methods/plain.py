@@ -22,14 +22,18 @@ class Finetune(Learner):
         super().__init__(config, setting)
         self.classifier = self.classifier_class(setting, setting.scenario)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def task_loss(self, batch: Batch) -> Tensor:
+        """What the present task is learnt by, without what is done against forgetting: a scalar."""
         return self.classifier.cross_entropy(batch, seen=self.learned + 1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self.task_loss(batch)
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         return self.classifier.predict(images, task, seen=max(self.learned, 1))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        return Sizes(self.classifier.size(), self.classifier.size(), stored_per_task=0)
+        return Sizes(self.classifier.size(), self.classifier.size(trainable=True), stored_per_task=0)
 
 
 class Joint(Finetune):
@@ -74,8 +78,8 @@ class Scratch(Learner):
         return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        each = count(self.nets[0])
-        return Sizes(each, each * len(self.nets), stored_per_task=each)
+        each = count(self.nets[0], trainable=True)
+        return Sizes(count(self.nets[0]), each * len(self.nets), stored_per_task=each)
 
 
 @configuration

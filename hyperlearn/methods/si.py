@@ -36,16 +36,17 @@ class SI(Finetune):
     def __init__(self, config: "SIConfig", setting: Setting) -> None:
         super().__init__(config, setting)
         self.config: SIConfig = config
+        self.refuse_override("loss", SI, "override task_loss")
         self.penalty = QuadraticPenalty(self.classifier.net)  # its center is where the present task began
         self.register_buffer("path", torch.zeros_like(self.penalty.center))
         self.gradients: list[Tensor] = []  # of the task's loss, in the present step
         self.before: list[Tensor] = []  # parameters before the present step
 
     def loss(self, batch: Batch) -> Tensor:
-        return super().loss(batch) + self.config.strength * self.penalty()
+        return self.task_loss(batch) + self.config.strength * self.penalty()
 
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        super().loss(batch).backward()
+        self.task_loss(batch).backward()
         params = self.penalty.params
         self.gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
         self.before = [p.detach().clone() for p in params]

@@ -7,19 +7,20 @@ from math import prod
 from torch import nn
 
 from ..errors import InputError
+from .lenet import LeNet
 from .mlp import MLP
 from .precision import InPrecision, Precision
 from .resnet import ResNet
 from .vae import VAE, Encoder, draw_code, vae_loss
 
-__all__ = ["MLP", "VAE", "Encoder", "InPrecision", "Precision", "ResNet", "draw_code", "parse", "vae_loss"]
+__all__ = ["MLP", "VAE", "Encoder", "InPrecision", "LeNet", "Precision", "ResNet", "draw_code", "parse", "vae_loss"]
 
 
 def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
     """A constructor ``(image_shape, outputs) -> module`` for a target given by name.
 
-    Names are ``mlp-400-400`` (hidden sizes), ``resnet-32`` (layers), ``resnet-32-group`` (with group norm). Raises
-    `InputError` for any other.
+    Names are ``mlp-400-400`` (hidden sizes), ``lenet``, ``resnet-32`` (layers), ``resnet-32-group`` (with group norm).
+    Raises `InputError` for any other.
 
     Example:
         >>> parse("mlp-20-10")((8, 8), 2)
@@ -28,10 +29,12 @@ def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
     if re.fullmatch(r"mlp(-[1-9]\d*)*", name):
         hidden = [int(size) for size in name.split("-")[1:]]
         return lambda image_shape, outputs: MLP(prod(image_shape), hidden, outputs)
+    if name == "lenet":
+        return LeNet
     if found := re.fullmatch(r"resnet-([1-9]\d*)(-group)?", name):
         depth = int(found[1])
         return lambda image_shape, outputs: ResNet(image_shape, depth, outputs, "group" if found[2] else "batch")
     raise InputError(
-        f"no target network {name!r}; there are mlp-SIZE-SIZE-..., for example mlp-400-400, and resnet-LAYERS or "
-        "resnet-LAYERS-group, for example resnet-32"
+        f"no target network {name!r}; there are mlp-SIZE-SIZE-..., for example mlp-400-400, lenet, and resnet-LAYERS "
+        "or resnet-LAYERS-group, for example resnet-32"
     )
