@@ -1,12 +1,14 @@
 """The command line: ``hyperlearn benchmarks | methods | run | sweep | tune | table | data``."""
 
 import argparse
+import io
 import json
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +26,7 @@ from .methods import METHODS, SCENARIOS, Config
 from .processor import flush_denormals
 from .results import Result
 from .sweep import Training
-from .training import check_scenarios, pick_device
+from .training import check_scenarios, check_seed, pick_device
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,6 +38,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 where the input was wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may have no ±, and no lines for a table
     try:
         options, rest = _parser().parse_known_args(arguments)
         if rest and options.command not in (_run, _tune):
@@ -43,8 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.rest = rest
         with flush_denormals():  # before PyTorch starts the threads that take it over
             options.command(options)
+        sys.stdout.flush()  # a full disk shows here, and not when the interpreter ends
     except InputError as error:
         print(f"hyperlearn: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read the output has had enough
+        _discard_output()
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            _discard_output()
+        what = f" {str(error.filename)[:200]}" if error.filename else ""
+        print(f"hyperlearn: cannot read or write{what} ({error.strerror})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -53,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 130
     return 0
+
+
+def _discard_output() -> None:
+    """Let what is still to be written to standard output vanish: the interpreter would try again at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,19 +161,20 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _natural(text: str) -> int:
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
+    if len(text) > 19:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 10^19, got one of {len(text)} digits")
     return int(text)
 
 
 def _benchmarks(options: argparse.Namespace) -> None:
-    lines = {name: (make.__doc__ or "").splitlines()[0] for name, make in benchmarks.BENCHMARKS.items()}
-    _listing(lines, options.json)
+    _listing({name: _first_line(make) for name, make in benchmarks.BENCHMARKS.items()}, options.json)
 
 
 def _methods(options: argparse.Namespace) -> None:
     if not options.json:
-        _listing({name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}, as_json=False)
+        _listing({name: _first_line(kind) for name, kind in METHODS.items()}, as_json=False)
         return
     made = {
         method: {
@@ -170,6 +192,11 @@ def _methods(options: argparse.Namespace) -> None:
         for method in METHODS
     }
     print(json.dumps(made, indent=1))
+
+
+def _first_line(described: object) -> str:
+    """What its docstring says first; nothing where Python runs without docstrings (PYTHONOPTIMIZE=2)."""
+    return next(iter((described.__doc__ or "").splitlines()), "")
 
 
 def _value(values: list[Any]) -> Any:
@@ -198,8 +225,9 @@ def _run(options: argparse.Namespace) -> None:
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
-    if options.seeds < 1:
-        raise InputError("--seeds needs at least one")
+    if not 1 <= options.seeds <= sweep.MOST_SEEDS:
+        raise InputError(f"--seeds is from 1 to {sweep.MOST_SEEDS}, got {options.seeds}")
+    check_seed(options.seed + options.seeds - 1)
     if options.seeds > 1 and options.compile == "on":
         raise InputError("several seeds at once are one program already, which cannot be compiled; give --compile auto")
     trainings = [

@@ -103,11 +103,34 @@ def draw_indices(n: int, batch_size: int, steps: int, generator: torch.Generator
     The ``n`` examples are shuffled anew for each pass. A batch may hold the end of one pass and the start of the
     next, so that every batch has the same size. Drawing on the CPU makes the order the same on every device.
     """
+    return torch.stack(list(draw_rows(n, batch_size, steps, generator)))
+
+
+def draw_rows(
+    n: int,
+    batch_size: int,
+    steps: int,
+    generator: torch.Generator,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[Tensor]:
+    """The rows of `draw_indices` from row ``start`` on, ``[batch_size]`` each, of which only a pass is in memory.
+
+    Example:
+        >>> rows = [list(draw_rows(10, 4, 5, torch.Generator().manual_seed(0), start)) for start in (0, 3)]
+        >>> torch.equal(rows[0][3], rows[1][0])
+        True
+    """
     if n < 1:
         raise InputError("no examples to draw a batch from")
-    passes = -(-steps * batch_size // n)
-    order = torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
-    return order[: steps * batch_size].view(steps, batch_size)
+    drawn = torch.empty(0, dtype=torch.int64, device=device)
+    for step in range(steps):
+        if len(drawn) < batch_size:
+            passes = [torch.randperm(n, generator=generator) for _ in range(-(-(batch_size - len(drawn)) // n))]
+            drawn = torch.cat([drawn, *(each.to(device, non_blocking=True) for each in passes)])
+        if step >= start:
+            yield drawn[:batch_size]
+        drawn = drawn[batch_size:]
 
 
 def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:

@@ -16,7 +16,7 @@ from .compiling import Compile
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Scenario
 from .results import Result, as_recorded, differing
-from .training import Progress, train
+from .training import Progress, check_benchmark, train
 
 SOURCES = {
     "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
@@ -548,6 +548,7 @@ def run_scenarios(
 
     Default: all that one training serves, which are all three for a hypernetwork; CL1 for a method that serves one.
     """
+    check_benchmark(benchmark)
     if isinstance(target, str):
         overrides, target = {**overrides, "target": target}, None
     return train(

@@ -115,16 +115,17 @@ def _check(method: str, learner: Learner) -> None:
 
 def _learn_task(runs: list[Run]) -> None:
     """Train all replicas on the present task."""
-    first, orders = runs[0], []
+    first, orders = runs[0], []  # of each replica, the rows of each step
     for run in runs:
         with run.random.current():
             data, order = run.begin_task()
             orders.append(order)
     program = _Program([run.learner for run in runs])
     optimizer = _stacked_adam(program, runs)
-    started, indices = time.perf_counter(), torch.stack(orders, dim=1)  # [steps, R, B]
+    started, total = time.perf_counter(), first.config.steps(len(data))
     first.set_rate(optimizer, 0.0)
-    fit_task(program, optimizer, data, indices, after_step=lambda steps: first.follow(optimizer, steps, len(indices)))
+    rows = (torch.stack(each) for each in zip(*orders, strict=True))  # [R, B] of each step
+    fit_task(program, optimizer, data, rows, after_step=lambda steps: first.follow(optimizer, steps, total))
     _unstack(program, optimizer, runs)
     seconds = (clock(first.device) - started) / len(runs)
     for run in runs:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 THREADS = 1
 """Threads of each training. More would make sums depend on their number, and with it records on that of the workers."""
 
+MOST_SEEDS = 1000
+"""Of a sweep or a run."""
+
 CONNECT_SECONDS = 10.0
 """How long to wait for a scheduler to answer."""
 
@@ -240,8 +243,8 @@ def trainings(
     """
     if name not in SWEEPS:
         raise InputError(f"no sweep {name!r}; there are {', '.join(SWEEPS)}")
-    if seeds < 1:
-        raise InputError(f"a sweep needs at least one seed, got {seeds}")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(f"a sweep has from 1 to {MOST_SEEDS} seeds, got {seeds}")
     plan = SWEEPS[name]()
     for benchmark in chosen:
         if benchmark not in benchmarks.BENCHMARKS:

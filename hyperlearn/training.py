@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, cached_property
 from hashlib import blake2b
+from math import prod
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +24,10 @@ from torch.optim import Adam, Optimizer
 from . import benchmarks, evaluation
 from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
-from .data import Batch, Examples, draw_indices, flip_and_crop
+from .data import Batch, Examples, draw_rows, flip_and_crop
 from .errors import InputError
 from .files import load_tensors, save_tensors
+from .memory import check_fits, check_module_fits, enough_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .methods.hypernet import HypernetLearner
 from .processor import flush_denormals, keep_freed_memory
@@ -36,6 +39,9 @@ CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
 CHECKPOINT_FORMAT = 5
+
+SEEDS = 2**63
+"""Seeds are whole numbers below this."""
 
 
 def checkpoint_path(folder: Path, benchmark: str, method: str, scenarios: Sequence[Scenario], seed: int) -> Path:
@@ -60,6 +66,20 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def check_benchmark(benchmark: object) -> None:
+    """Raise `InputError` for anything that is no `Benchmark`, such as the name of one."""
+    if not isinstance(benchmark, Benchmark):
+        named = f"; hl.benchmarks.load({benchmark!r}) makes one" if isinstance(benchmark, str) else ""
+        raise InputError(f"a hl.benchmarks.Benchmark is needed, not {type(benchmark).__name__}{named}")
+
+
+def check_seed(seed: int) -> int:
+    """``seed`` as Python's own int, whatever kind of whole number it is; raises `InputError` for one out of range."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < SEEDS:
+        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}")
+    return int(seed)
+
+
 def clock(device: torch.device) -> float:
     """Seconds, once the device has done all that it was given."""
     if device.type == "cuda":
@@ -81,24 +101,24 @@ def fit_task(
     learner: Steps,
     optimizer: Optimizer,
     train: Examples,
-    order: torch.Tensor,
+    order: Iterable[Tensor],
     start: int = 0,
     after_step: Callable[[int], None] = lambda steps: None,
     augment: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
-    """Take one step for each row of ``order`` [steps, B] from row ``start`` on.
+    """Take one step for each row of ``order``.
 
     Args:
         learner: after `Learner.begin_task`; it is asked for `Steps` alone.
         optimizer: over `Learner.trainable`.
         train: the images, on the learner's device.
-        order: indices into ``train``, on the same device.
+        order: indices ``[B]`` into ``train``, on the same device, of each step; `hyperlearn.data.draw_rows` draws them.
         start: steps that were taken before.
         after_step: called with the number of steps taken so far.
         augment: what is done to the images of each batch, ``[B, *image]``.
     """
-    for step in range(start, len(order)):
-        batch = train[order[step]]
+    for step, rows in enumerate(order, start):
+        batch = train[rows]
         optimizer.zero_grad(set_to_none=True)
         learner.backward(batch._replace(images=augment(batch.images)) if augment else batch, optimizer)
         optimizer.step()
@@ -236,7 +256,8 @@ class Run:
         progress: Progress | None,
         compile: Compile = "off",
     ) -> None:
-        self.method, self.config, self.seed = method, config, seed
+        check_benchmark(benchmark)
+        self.method, self.config, self.seed = method, config, check_seed(seed)
         self.recorded = config.record() | ({} if target is None else {"target": _name(target)})
         self.printed: dict[str, str] = {}
         self.device, self.progress = pick_device(device), progress or _silent
@@ -249,14 +270,19 @@ class Run:
                 f"{benchmark.name} have shape {benchmark.image_shape}"
             )
         self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
-        self.random = RandomStream(seed, self.device)
+        self.random = RandomStream(self.seed, self.device)
         steps = sum(config.steps(len(task.train)) for task in self.benchmark.tasks)
         self.compiler = TargetCompiler(compile, steps, self.device)
         with self.random.current():
             setting = config.setting(self.benchmark, *self.scenarios, make_target=_target_maker(target, config))
             make = setting.make_target if target is None else self.examined(setting.make_target)
             setting = replace(setting, make_target=self.compiler.wrap(make))
-            self.learner: Learner = config.learner_class(config, setting).to(self.device)
+            what = f"{method} on {benchmark.name}"
+            check_fits(f"{what}: a batch of {config.batch_size}", 4 * config.batch_size * prod(benchmark.image_shape))
+            if target is None:
+                check_module_fits(what, lambda: config.learner_class(config, setting))
+            with enough_memory(what):
+                self.learner: Learner = config.learner_class(config, setting).to(self.device)
         self.never_finite = not_finite(self.learner)  # an attention mask, say
         self.optimizer: Optimizer | None = None
         self.task = 0
@@ -297,7 +323,7 @@ class Run:
         weights = next((p.dtype for p in self.learner.parameters()), images)
         if images not in (torch.uint8, weights):
             raise InputError(f"{name}: images of {images}, but the weights are {weights}; images.to({weights}) helps")
-        file = checkpoint and checkpoint_path(checkpoint, name, self.method, self.scenarios, self.seed)
+        file = checkpoint and checkpoint_path(Path(checkpoint), name, self.method, self.scenarios, self.seed)
         if file and file.exists():
             self.load(file)
         else:
@@ -307,9 +333,9 @@ class Run:
     def learn_task(self, file: Path | None) -> None:
         """Train on the present task from the present step on."""
         data, order = self.begin_task()
-        optimizer = self.optimizer
+        optimizer, total = self.optimizer, self.config.steps(len(data))
         assert optimizer is not None
-        before, started, total = self.train_seconds[-1], time.perf_counter(), len(order)
+        before, started = self.train_seconds[-1], time.perf_counter()
 
         def after_step(steps: int) -> None:
             self.step = steps
@@ -324,18 +350,19 @@ class Run:
             fit_task(self.learner, optimizer, data, order, self.step, after_step, augment)
         self.train_seconds[-1] = before + clock(self.device) - started
 
-    def begin_task(self) -> tuple[Examples, Tensor]:
-        """Learner and optimizer ready for the present step; the images to train on and their order [steps, B]."""
+    def begin_task(self) -> tuple[Examples, Iterator[Tensor]]:
+        """Learner and optimizer ready for the present step; the images, and which of them each step takes."""
         data = self.training_data().to(self.device)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.task)
-        order = draw_indices(len(data), self.config.batch_size, self.config.steps(len(data)), generator)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.task) % SEEDS)
+        steps, batch = self.config.steps(len(data)), self.config.batch_size
+        order = draw_rows(len(data), batch, steps, generator, self.step, self.device)
         self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
         self.learner.train()  # a target given by hand may be in any mode
         if self.step == 0:
             if self.learner.fresh_optimizer or self.optimizer is None:
                 self.optimizer = self.new_optimizer(self.learner.trainable())
             self.train_seconds.append(0.0)
-        return data, order.to(self.device)
+        return data, order
 
     def finish_task(self, file: Path | None) -> None:
         """After its last step: what the method does at a task's end, measure on all tasks, keep that in ``file``."""

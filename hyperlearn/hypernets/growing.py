@@ -93,6 +93,7 @@ class GrowingLSTMHypernet(Hypernetwork):
     def add_task(self) -> int:
         """Freeze everything and begin another task; returns the new task's number."""
         self.requires_grad_(False)
+        self.zero_grad(set_to_none=True)  # an optimizer that knows the weights would go on moving them
         for own in self._own:
             own.append(nn.Parameter(own[-1].clone()))
         if not self.warm_start:

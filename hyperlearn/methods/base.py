@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
+import numpy as np
 from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
@@ -22,11 +23,21 @@ Scenario = Literal["cl1", "cl2", "cl3"]
 SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
 """Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
 
-Positive = Annotated[float, Gt(0), AllowInfNan(False)]
-NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
-Fraction = Annotated[float, Ge(0), Le(1)]
-Natural = Annotated[int, Ge(0)]
-Count = Annotated[int, Ge(1)]
+MOST = 10**9
+"""The largest whole number that a hyperparameter may be."""
+
+
+def _own_number(value: object) -> object:
+    """A number of NumPy's or PyTorch's as Python's own."""
+    return value.item() if isinstance(value, np.generic | Tensor) and value.ndim == 0 else value
+
+
+Plain = BeforeValidator(_own_number)
+Positive = Annotated[float, Plain, Gt(0), AllowInfNan(False)]
+NonNegative = Annotated[float, Plain, Ge(0), AllowInfNan(False)]
+Fraction = Annotated[float, Plain, Ge(0), Le(1)]
+Natural = Annotated[int, Plain, Ge(0), Le(MOST)]
+Count = Annotated[int, Plain, Ge(1), Le(MOST)]
 
 
 def _none(value: object) -> object:
@@ -82,6 +93,11 @@ class Setting:
     scenarios: tuple[Scenario, ...]
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
+
+    def check_task(self, task: int) -> None:
+        """Raise `InputError` for a number that is no task's."""
+        if not 0 <= task < self.tasks:
+            raise InputError(f"unknown task {task}; there are 0 to {self.tasks - 1}")
 
     @property
     def scenario(self) -> Scenario:
@@ -339,6 +355,8 @@ class Classifier(nn.Module):
 
     def predict(self, images: Tensor, task: int | None, seen: int) -> Prediction:
         """Labels within the task, and tasks; where no task is known (CL2) the task is given as -1."""
+        if task is not None:
+            self.setting.check_task(task)
         given = images.new_full((len(images),), -1 if task is None else task).long()
         best = self.logits(images, given, seen).argmax(1)
         if self.scenario == "cl3":

@@ -251,6 +251,7 @@ class GeneratingLearner(Learner):
             raise InputError(f"task {task} cannot begin: task {self.learned} is not finished")
         if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks == task:
             self.hypernet.add_task()
+        self.keep_embeddings()
 
     def loss(self, batch: Batch) -> Tensor:
         """Task loss and penalty, both at the present weights."""
@@ -264,11 +265,25 @@ class GeneratingLearner(Learner):
         with self.holding():
             (self.loss(batch) if ahead is None else self.task_loss(batch)).backward()
         if ahead is not None:
-            with lookahead(optimizer, only=self.hypernet.parameters()):
+            # Old tasks' embeddings are constants, and the present one's is not in the penalty.
+            weights = [p for p in self.hypernet.parameters() if p is not ahead.hypernet.task_embeddings]
+            with lookahead(optimizer, only=weights):
                 ahead().backward()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Put old tasks' embeddings back: weight decay and the momentum of a kept optimizer move them."""
+        if isinstance(self.hypernet, EmbeddingHypernet) and self.learned:
+            self.hypernet.task_embeddings[: self.learned] = self._embeddings
+
+    def keep_embeddings(self) -> None:
+        """Note the embeddings of the tasks learnt so far, which move no more."""
+        if isinstance(self.hypernet, EmbeddingHypernet):
+            self._embeddings = self.hypernet.task_embeddings[: self.learned].detach().clone()
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
+        self.keep_embeddings()
         if isinstance(self.regularizer, ImportanceWeightedRegularizer):
             self.regularizer.remember(task, self.importance(task, train))
         elif self.regularizer is not None:
@@ -347,6 +362,8 @@ class HypernetLearner(GeneratingLearner):
         return fisher_information(self.target, params, train.images, train.labels, buffers=buffers, loss=loss)
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+        if task is not None:
+            self.setting.check_task(task)
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)

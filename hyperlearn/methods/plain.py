@@ -71,6 +71,7 @@ class Scratch(Learner):
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
+            self.setting.check_task(task)
             labels = self.logits(task, images).argmax(1)
             return Prediction(labels, torch.full_like(labels, task))
         nets = list(self.nets[: self.learned or None])

@@ -27,11 +27,14 @@ def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
         MLP(64, [20, 10], 2)
     """
     if re.fullmatch(r"mlp(-[1-9]\d*)*", name):
-        hidden = [int(size) for size in name.split("-")[1:]]
+        sizes = name.split("-")[1:]
+        if any(len(size) > 7 for size in sizes):
+            raise InputError(f"a hidden layer has at most 9,999,999 units, not {max(sizes, key=len):.20}")
+        hidden = [int(size) for size in sizes]
         return lambda image_shape, outputs: MLP(prod(image_shape), hidden, outputs)
     if name == "lenet":
         return LeNet
-    if found := re.fullmatch(r"resnet-([1-9]\d*)(-group)?", name):
+    if found := re.fullmatch(r"resnet-([1-9]\d{0,3})(-group)?", name):
         depth = int(found[1])
         return lambda image_shape, outputs: ResNet(image_shape, depth, outputs, "group" if found[2] else "batch")
     raise InputError(
