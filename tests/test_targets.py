@@ -18,8 +18,8 @@ from hyperlearn.swap import check_target
 from hyperlearn.training import Run
 
 BENCHMARK = hl.benchmarks.first(hl.benchmarks.limited(hl.benchmarks.split_digits(), 20), 2)
-METHODS = ["finetune", "scratch", "joint", "ewc", "online-ewc", "si", "lwf", "dgr", "hnet", "hnet-iwr", "lstm-net",
-           "lstm-net-iwr", "lstm-net-grow", "hnet-r"]  # fmt: skip
+OFTEN = ("finetune", "scratch", "ewc", "si", "dgr", "hnet", "hnet-iwr", "lstm-net", "lstm-net-grow")
+METHODS = [m if m in OFTEN else pytest.param(m, marks=pytest.mark.whole) for m in hl.methods.METHODS]
 NETS = [method for method in hl.methods.METHODS if method.startswith(("hnet", "lstm-net"))]
 
 
