@@ -72,3 +72,26 @@ def test_what_counts_as_right_in_each_scenario() -> None:
     assert evaluation.accuracy(oracle, examples, "cl3", task=0) == (0.75, 1.0)
     assert evaluation.accuracies(oracle, examples, ["cl3", "cl2"], task=1) == ([0.0, 0.75], 0.0)
     assert oracle.training  # evaluation leaves the mode as it was
+
+
+def test_what_grew_after_a_task_is_no_forgetting() -> None:
+    """The best is that of before the last task: with the end among them, a gain would count as nothing."""
+    assert evaluation.forgetting([[0.5, 0.0], [0.8, 1.0]]) == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("method", ["scratch", "hnet", "lstm-net", "lstm-net-grow"])
+def test_a_task_is_inferred_among_those_that_were_learnt(method: str) -> None:
+    """Networks that were not trained yet may be as sure as they like."""
+    benchmark = hl.benchmarks.split_digits()
+    config = hl.recipes.configure(method, "split-digits")
+    learner = config.learner_class(config, config.setting(benchmark, "cl1", "cl2", "cl3"))
+    images = benchmark.tasks[3].test[:].images
+    torch.manual_seed(0)
+    for task in range(2):
+        learner.begin_task(task)
+        learner.end_task(task, benchmark.tasks[task].train)
+        with torch.no_grad():
+            for p in learner.trainable():
+                p.mul_(0.1)  # so that the later ones, which are as they were made, are surer
+        tasks = learner.eval().predict(images, None, "cl3").tasks
+        assert tasks.max() <= task

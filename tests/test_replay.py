@@ -254,6 +254,26 @@ def test_weights_of_present_and_past(method: str) -> None:
     torch.testing.assert_close(loss, present / 3 + past * 2 / 3)
 
 
+@pytest.mark.parametrize(("weight", "present"), [(0.0, 1.0), (0.2, 0.8), (1.0, 0.0)])
+def test_the_replay_weight_is_the_share_of_the_past(weight: float, present: float) -> None:
+    """A half, as in the recipes, would not show which of the two it is."""
+    parts = {}
+    for share in (0.0, 0.5, weight):
+        learner = make("hnet-r", replay_weight=share)
+        assert isinstance(learner, HypernetReplayLearner)
+        learn(learner, 1)
+        (classifier,) = learner.classifiers.each()
+        batch = DIGITS.tasks[1].train[:9]
+        torch.manual_seed(0)
+        replayed = learner.replay(9)
+        parts[share] = learner.classifier_loss(classifier, batch, replayed).item()
+        seen = classifier.logits(batch.images, batch.tasks, 2)
+        alone = nn.functional.cross_entropy(seen, classifier.labels(batch)).item()
+    assert parts[0.0] == pytest.approx(alone, rel=1e-5)
+    past = 2 * parts[0.5] - alone
+    assert parts[weight] == pytest.approx(present * alone + (1 - present) * past, rel=1e-4)
+
+
 def test_wrong_input() -> None:
     with pytest.raises(hl.InputError, match="task_condition must be 0 or at least the number of tasks, 5"):
         make("hnet-r", task_condition=4)
