@@ -109,9 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--benchmark", action="append", default=[], help="can be given several times; default: the table's"
     )
-    many.add_argument(
-        "--short", action="store_true", help="train for minutes (fewer epochs and images), into RESULTS/short"
-    )
+    _add_schedule(many, "train by the schedule of that name, into the folder of that name in RESULTS")
     many.add_argument("--workers", type=_natural, help="processes on this machine (default: one for each core)")
     many.add_argument("--scheduler", help="address of a running Dask cluster, such as tcp://host:8786")
     _add_common(many)
@@ -132,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
     table.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
-    table.add_argument("--short", action="store_true", help="runs of the short schedule, from RESULTS/short")
+    _add_schedule(table, "runs of the schedule of that name, from the folder of that name in RESULTS")
     table.add_argument("--json", action="store_true", help="as JSON")
 
     command("data", _data, "Say where data is looked for, what is there, and how to get the rest.")
@@ -143,6 +141,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     """What `run`, `sweep` and `tune` share."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+
+
+def _add_schedule(parser: argparse.ArgumentParser, about: str) -> None:
+    for name in recipes.SCHEDULES:
+        parser.add_argument(f"--{name}", action="store_const", dest="schedule", const=name, help=about)
 
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
@@ -251,7 +254,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark, options.short)
+    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark, options.schedule)
     started, todo, ended = 0.0, 0, 0
 
     def begin(trainings: int) -> None:
@@ -384,13 +387,14 @@ def _table(options: argparse.Namespace) -> None:
         raise InputError(f"no results folder {options.results}; name one with --results")
     cells = tables.table(options.number, [])  # a wrong number is found before records are read
     names = dict.fromkeys(cell.benchmark for cell in cells)
-    said = "; ".join(recipes.short_in_words(name) for name in names) if options.short else ""
-    folder = options.results / "short" if options.short else options.results
+    schedule = options.schedule
+    said = "; ".join(recipes.schedule_in_words(schedule, name) for name in names) if schedule else ""
+    folder = options.results / schedule if schedule else options.results
     records = [result for result in results.read_all(folder) if result.benchmark in names]
     kept = []
     left_out: Counter[str] = Counter()
     for result in records:
-        if changed := recipes.deviations(result, options.short):
+        if changed := recipes.deviations(result, schedule):
             said_of_it = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changed.items())
             left_out[f"{result.method} on {result.benchmark}, {result.scenario}: {said_of_it}"] += 1
         else:
@@ -399,31 +403,36 @@ def _table(options: argparse.Namespace) -> None:
         print(f"left out of {folder}, not as in the recipe: {run} ({number} records)", file=sys.stderr)
     cells = tables.table(options.number, kept)
     if options.json:
-        # A short run is beside the paper's figure to show the difference; there is nothing to reproduce with it.
-        extra = [{"short": recipes.shortened(c.benchmark)} if options.short else {"verdict": c.verdict} for c in cells]
+        # A shorter run is beside the paper's figure to show the difference; there is nothing to reproduce with it.
+        extra = [
+            {schedule: recipes.scheduled(schedule, c.benchmark, c.method.removesuffix("-during"))}
+            if schedule
+            else {"verdict": c.verdict}
+            for c in cells
+        ]
         print(json.dumps([{**asdict(cell), **more} for cell, more in zip(cells, extra, strict=True)], indent=1))
         return
-    what = f"short schedule ({said}), accuracy" if options.short else "average accuracy"
+    what = f"{schedule} schedule ({said}), accuracy" if schedule else "average accuracy"
     shown = Table(title=f"Table {options.number}: {what}, %, mean ± std (n)")
-    last = [] if options.short else ["verdict"]
+    last = [] if schedule else ["verdict"]
     for heading in (
         "method",
         "benchmark",
         "scenario",
         "task",
         "paper",
-        "short" if options.short else "measured",
+        schedule or "measured",
         *last,
     ):
-        shown.add_column(heading, justify="right" if heading in ("paper", "measured", "short") else "left")
+        shown.add_column(heading, justify="right" if heading in ("paper", "measured", schedule) else "left")
     for cell in cells:
         paper = f"{cell.paper_mean:.2f}" + ("" if cell.paper_std is None else f" ± {cell.paper_std:.2f}")
-        measured = ("not run" if options.short else "-") if cell.mean is None else f"{cell.mean:.2f}"
+        measured = ("not run" if schedule else "-") if cell.mean is None else f"{cell.mean:.2f}"
         if cell.std is not None:
             measured += f" ± {cell.std:.2f}"
         if cell.n:
             measured += f" ({cell.n})"
-        verdict = [] if options.short else [cell.verdict]
+        verdict = [] if schedule else [cell.verdict]
         shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, *verdict)
     _console().print(shown)
 

@@ -346,14 +346,34 @@ _OWN_BY_SCENARIO: dict[str, dict[str, dict[Scenario, Values]]] = {
 }
 """What differs between scenarios too, for methods that train differently in each."""
 
-SHORT: dict[str, dict[str, Any]] = {
-    "cifar-10-100": {"epochs": 4, "batch_size": 8, "schedule": ((0.7, 0.1), (0.9, 0.01)), "images_per_class": 100}
-}
-"""What a schedule of minutes on one core of a processor changes in all recipes of a benchmark, and nothing else.
+_RATE = {"hnet": 1e-4, "lstm-net": 3e-4}
+"""Learning rates on the tenth schedule: the best of results/tuning; importance weights and growth borrow them."""
 
-With a hundred images of each class, all test images of CIFAR-100 are used. A hypernetwork takes some hundred steps to
-get going: small batches give four times the steps for the same images, and most are at the full learning rate.
+SCHEDULES: dict[str, dict[str, Callable[[str], dict[str, Any]]]] = {
+    "tenth": {"cifar-10-100": lambda method: _tenth(method)},
+    "short": {
+        "cifar-10-100": lambda _: {
+            "epochs": 4, "batch_size": 8, "schedule": ((0.7, 0.1), (0.9, 0.01)), "images_per_class": 100
+        }
+    },
+}  # fmt: skip
+"""Shorter schedules: what each changes in the recipe of a method on a benchmark, and nothing else.
+
+``tenth`` has a tenth of the paper's training steps, all images, and as many steps for each task. They are dealt out so
+because five of the six tasks have a tenth of the images: by a pilot on validation images that is better than a tenth of
+the epochs each (results/tenth/dealing). Its convolutions are taken in bfloat16, which changes no accuracy beyond the
+noise in the search (results/tuning). A core of a processor takes one to two hours a row.
+
+``short`` is for minutes a row, and too short to rank methods: a hypernetwork takes some hundred steps to get going,
+and small batches give four times the steps for the same images. With a hundred images of each class, all test images of
+CIFAR-100 are used.
 """
+
+
+def _tenth(method: str) -> dict[str, Any]:
+    own = {"iterations": 7_812, "epochs": None, "precision": "bfloat16"}
+    rate = next((rate for start, rate in _RATE.items() if method.startswith(start)), None)
+    return own | ({} if rate is None else {"learning_rate": rate})
 
 
 def methods(benchmark: str) -> list[str]:
@@ -431,34 +451,44 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 
 
-def shortened(benchmark: str) -> dict[str, Any]:
-    """What the short schedule of ``benchmark`` changes; raises `InputError` where there is none.
+def scheduled(schedule: str | None, benchmark: str, method: str) -> dict[str, Any]:
+    """What ``schedule`` changes in the recipe of ``method`` on ``benchmark``; nothing where it is None.
+
+    Raises `InputError` for an unknown schedule, and for a benchmark that it is not made for.
 
     Example:
-        >>> sorted(shortened("cifar-10-100"))
-        ['batch_size', 'epochs', 'images_per_class', 'schedule']
+        >>> scheduled("tenth", "cifar-10-100", "scratch")
+        {'iterations': 7812, 'epochs': None, 'precision': 'bfloat16'}
     """
-    if benchmark not in SHORT:
-        raise InputError(f"no short schedule for {benchmark}; there is one for {', '.join(SHORT)}")
-    return SHORT[benchmark]
+    if schedule is None:
+        return {}
+    if schedule not in SCHEDULES:
+        raise InputError(f"no schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
+    if benchmark not in SCHEDULES[schedule]:
+        there = ", ".join(SCHEDULES[schedule])
+        raise InputError(f"no {schedule} schedule for {benchmark}; there is one for {there}")
+    return SCHEDULES[schedule][benchmark](method)
 
 
-def short_in_words(benchmark: str) -> str:
-    """What the short schedule of ``benchmark`` is, for the header of a table.
+def schedule_in_words(schedule: str, benchmark: str) -> str:
+    """What ``schedule`` is on ``benchmark``, for the header of a table.
 
     Example:
-        >>> short_in_words("cifar-10-100")
+        >>> schedule_in_words("short", "cifar-10-100")
         'epochs 4, batch size 8, schedule 0.7:0.1,0.9:0.01, images per class 100 in training and test'
+        >>> schedule_in_words("tenth", "cifar-10-100")
+        'iterations 7812, precision bfloat16'
     """
     words = {}
-    for name, value in shortened(benchmark).items():
-        words[name] = ",".join(f"{a}:{b}" for a, b in value) if isinstance(value, tuple) else str(value)
+    for name, value in scheduled(schedule, benchmark, "scratch").items():
+        if value is not None:
+            words[name] = ",".join(f"{a}:{b}" for a, b in value) if isinstance(value, tuple) else str(value)
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())
     return said + (" in training and test" if "images_per_class" in words else "")
 
 
-def deviations(result: Result, short: bool = False) -> dict[str, Any]:
-    """The hyperparameters of a run that are not its recipe's, or its short schedule's: tables take no such run.
+def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
+    """The hyperparameters of a run that are not its recipe's, on ``schedule`` if one is named: tables take no such run.
 
     Methods and benchmarks without a recipe of their own have nothing to deviate from.
 
@@ -469,7 +499,7 @@ def deviations(result: Result, short: bool = False) -> dict[str, Any]:
     """
     if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
         return {}
-    changed = shortened(result.benchmark) if short else {}
+    changed = scheduled(schedule, result.benchmark, result.method)
     recipe = configure(result.method, result.benchmark, cast(Scenario, result.scenario), **changed)
     config = as_recorded(result.config)
     return {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}

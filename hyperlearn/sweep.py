@@ -217,7 +217,7 @@ SWEEPS: dict[str, Callable[[], _Plan]] = {
 
 
 def trainings(
-    name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (), short: bool = False
+    name: str, folder: Path, seeds: int = 5, chosen: Sequence[str] = (), schedule: str | None = None
 ) -> list[Training]:
     """All trainings of a sweep, seed by seed, so that a sweep that was stopped has as many runs of each method.
 
@@ -229,11 +229,11 @@ def trainings(
         folder: the results folder.
         seeds: how many.
         chosen: benchmarks; default: those of the table, or Split MNIST.
-        short: train by the short schedule of `recipes.SHORT`; records go into ``FOLDER/short`` in the place of
+        schedule: a name in `recipes.SCHEDULES`; records go into ``FOLDER/SCHEDULE`` in the place of
             ``FOLDER``, and the tables of full runs do not see them.
 
     Raises `InputError` for a name there is not, where the library has none of the sweep's benchmarks, and for one that
-    has no short schedule.
+    has no such schedule.
 
     Example:
         >>> print(*trainings("table1", Path("results"), seeds=1, chosen=["split-mnist"])[8:11], sep="\\n")
@@ -255,9 +255,8 @@ def trainings(
             f"{name} needs the benchmark {', '.join(plan.benchmarks)}, which this version does not have; "
             f"choose with --benchmark from {', '.join(benchmarks.BENCHMARKS)}"
         )
-    if short:
-        folder = folder / "short"
-    shorter = {benchmark: recipes.shortened(benchmark) if short else {} for benchmark in used}
+    if schedule is not None:
+        folder = folder / schedule
     made = []
     for seed in range(seeds):
         for benchmark in used:
@@ -267,7 +266,7 @@ def trainings(
                 together = METHODS[method].learner_class.serves
                 for group in [scenarios] if together else [(scenario,) for scenario in scenarios]:
                     where = folder / name / label if overrides else folder
-                    changed = {**shorter[benchmark], **overrides}
+                    changed = {**recipes.scheduled(schedule, benchmark, method), **overrides}
                     made.append(Training(benchmark, method, group, seed, where, tuple(changed.items())))
     return made
 

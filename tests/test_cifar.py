@@ -408,13 +408,13 @@ def test_the_whole_path_to_table_3(method: str, home: Path, tmp_path: Path, caps
 def test_short_and_full_runs_are_never_in_one_table(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(recipes.SHORT, "cifar-10-100", TINY)
+    monkeypatch.setitem(recipes.SCHEDULES["short"], "cifar-10-100", lambda method: TINY)
 
     def cells(*arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
         assert cli.main(["table", "3", "--json", "--results", str(tmp_path), *arguments]) == 0
         return {(cell["method"], cell["task"]): cell for cell in json.loads(capsys.readouterr().out)}
 
-    for planned in sweep.trainings("table3", tmp_path, seeds=1, short=True):
+    for planned in sweep.trainings("table3", tmp_path, seeds=1, schedule="short"):
         if planned.method == "finetune":
             planned.run()
     (record,) = results.read_all(tmp_path / "short")

@@ -294,19 +294,33 @@ def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> Non
 
 
 def test_a_short_sweep_has_a_folder_of_its_own() -> None:
-    length = hl.recipes.SHORT["cifar-10-100"]
-    whole, short = (sweep.trainings("table3", Path("results"), seeds=2, short=s) for s in (False, True))
+    length = hl.recipes.scheduled("short", "cifar-10-100", "hnet")
+    whole, short = (sweep.trainings("table3", Path("results"), seeds=2, schedule=s) for s in (None, "short"))
     assert {t.folder for t in whole} == {Path("results")}
     assert {t.folder for t in short} == {Path("results", "short")}
     for a, b in zip(whole, short, strict=True):
         assert (a.method, a.seed) == (b.method, b.seed)
         assert vars(b.config) == vars(a.config) | length
         assert b.config.steps(10 * length["images_per_class"]) < a.config.steps(5_000) / 50
-    (point, *_) = sweep.trainings("beta", Path("results"), chosen=["cifar-10-100"], short=True)
+    (point, *_) = sweep.trainings("beta", Path("results"), chosen=["cifar-10-100"], schedule="short")
     assert point.folder == Path("results", "short", "beta", "beta=1e-05")
     assert dict(point.overrides) == length | {"beta": 1e-05}
     with pytest.raises(hl.InputError, match="no short schedule for split-mnist; there is one for cifar-10-100"):
-        sweep.trainings("table1", Path("results"), short=True)
+        sweep.trainings("table1", Path("results"), schedule="short")
+
+
+def test_the_tenth_schedule_has_a_tenth_of_the_steps_and_rates_that_were_searched() -> None:
+    whole, tenth = (sweep.trainings("table3", Path("results"), seeds=1, schedule=s) for s in (None, "tenth"))
+    assert {t.folder for t in tenth} == {Path("results", "tenth")}
+    rates = {t.method: t.config.learning_rate for t in tenth}
+    for a, b in zip(whole, tenth, strict=True):
+        full = sum(a.config.steps(images) for images in [50_000] + 5 * [5_000])
+        assert 6 * b.config.steps(5_000) == pytest.approx(full / 10, rel=0.001)
+        changed = {"iterations", "epochs", "precision", "learning_rate"}
+        assert {k for k, v in vars(b.config).items() if v != vars(a.config)[k]} <= changed
+    assert rates["scratch"] == rates["finetune"] == 1e-3
+    assert rates["hnet"] == rates["hnet-iwr"]
+    assert rates["lstm-net"] == rates["lstm-net-iwr"] == rates["lstm-net-grow"]
 
 
 def test_a_run_with_the_overrides_of_a_sweep_writes_the_record_of_the_sweep(tmp_path: Path) -> None:

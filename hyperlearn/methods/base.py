@@ -33,11 +33,11 @@ def _own_number(value: object) -> object:
 
 
 Plain = BeforeValidator(_own_number)
-Positive = Annotated[float, Plain, Gt(0), AllowInfNan(False)]
-NonNegative = Annotated[float, Plain, Ge(0), AllowInfNan(False)]
-Fraction = Annotated[float, Plain, Ge(0), Le(1)]
-Natural = Annotated[int, Plain, Ge(0), Le(MOST)]
-Count = Annotated[int, Plain, Ge(1), Le(MOST)]
+Positive = Annotated[float, Gt(0), AllowInfNan(False), Plain]
+NonNegative = Annotated[float, Ge(0), AllowInfNan(False), Plain]
+Fraction = Annotated[float, Ge(0), Le(1), Plain]
+Natural = Annotated[int, Ge(0), Le(MOST), Plain]
+Count = Annotated[int, Ge(1), Le(MOST), Plain]
 
 
 def _none(value: object) -> object:
