@@ -42,6 +42,8 @@ class Benchmark:
 
     name: str
     tasks: tuple[Task, ...]
+    changes: tuple[str, ...] = ()
+    """How it differs from the benchmark of its name, for records."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -135,7 +137,11 @@ def split(
     ordered = source._replace(
         train_labels=place[source.train_labels.long()], test_labels=place[source.test_labels.long()]
     )
-    return Benchmark(name, tuple(_tasks(name, ordered, classes_per_task, validation, [str(label) for label in order])))
+    named = [str(label) for label in order]
+    tasks = tuple(_tasks(name, ordered, classes_per_task, validation, named))
+    return Benchmark(
+        name, tasks, () if named == sorted(named, key=int) else (f"classes in the order {' '.join(named)}",)
+    )
 
 
 def _tasks(
@@ -203,7 +209,8 @@ def permuted(
         test = _examples(shuffle(test_images), source.test_labels, number)
         classes = tuple(str(label) for label in range(int(source.train_labels.max()) + 1))
         made.append(Task(*_hold_out(train, validation), test, classes))
-    return Benchmark(name, tuple(made))
+    usual = TASKS.get(name, tasks)
+    return Benchmark(name, tuple(made), () if tasks == usual else (f"{tasks} tasks",))
 
 
 def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:
@@ -228,7 +235,12 @@ def on_validation(benchmark: Benchmark) -> Benchmark:
     """
     if any(len(task.validation) == 0 for task in benchmark.tasks):
         raise InputError(f"{benchmark.name} has no validation images; make it with validation=0.1, for example")
-    return replace(benchmark, tasks=tuple(replace(task, test=task.validation) for task in benchmark.tasks))
+    tasks = tuple(replace(task, test=task.validation) for task in benchmark.tasks)
+    return _changed(benchmark, tasks, "measured on validation images")
+
+
+def _changed(benchmark: Benchmark, tasks: tuple[Task, ...], how: str) -> Benchmark:
+    return replace(benchmark, tasks=tasks, changes=(*benchmark.changes, how))
 
 
 def first(benchmark: Benchmark, tasks: int) -> Benchmark:
@@ -240,7 +252,9 @@ def first(benchmark: Benchmark, tasks: int) -> Benchmark:
     """
     if not 1 <= tasks <= len(benchmark):
         raise InputError(f"{benchmark.name}: {tasks} tasks asked for, it has {len(benchmark)}; 1 is the least")
-    return replace(benchmark, tasks=benchmark.tasks[:tasks])
+    if tasks == len(benchmark):
+        return benchmark
+    return _changed(benchmark, benchmark.tasks[:tasks], f"the first {tasks} tasks")
 
 
 def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
@@ -252,11 +266,11 @@ def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
     def part(examples: Examples) -> Examples:
         return examples.take(rank_in_class(examples.labels) < images_per_class)
 
-    tasks = (
+    tasks = tuple(
         replace(task, train=part(task.train), validation=part(task.validation), test=part(task.test))
         for task in benchmark.tasks
     )
-    return replace(benchmark, tasks=tuple(tasks))
+    return _changed(benchmark, tasks, f"{images_per_class} images of each class")
 
 
 def split_digits(validation: float = 0.0, order: Sequence[int] | None = None) -> Benchmark:
@@ -316,6 +330,17 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "cifar-10-100": cifar_10_100,
 }
 """Every benchmark by its name on the command line."""
+
+
+TASKS = {
+    "split-digits": 5,
+    "permuted-digits": 10,
+    "split-mnist": 5,
+    "permuted-mnist": 10,
+    "split-fashion-mnist": 5,
+    "cifar-10-100": 6,
+}
+"""How many tasks each of `BENCHMARKS` has, unless it was changed."""
 
 
 def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:

@@ -228,8 +228,10 @@ def _run(options: argparse.Namespace) -> None:
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
-    if not 1 <= options.seeds <= sweep.MOST_SEEDS:
-        raise InputError(f"--seeds is from 1 to {sweep.MOST_SEEDS}, got {options.seeds}")
+    if options.seeds < 1:
+        raise InputError("--seeds needs at least one")
+    if options.seeds > sweep.MOST_SEEDS:
+        raise InputError(f"--seeds is at most {sweep.MOST_SEEDS}, got {options.seeds}")
     check_seed(options.seed + options.seeds - 1)
     if options.seeds > 1 and options.compile == "on":
         raise InputError("several seeds at once are one program already, which cannot be compiled; give --compile auto")

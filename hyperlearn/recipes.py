@@ -502,7 +502,8 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
     changed = scheduled(schedule, result.benchmark, result.method)
     recipe = configure(result.method, result.benchmark, cast(Scenario, result.scenario), **changed)
     config = as_recorded(result.config)
-    return {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
+    found = {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
+    return found | ({"benchmark": ", ".join(result.changed)} if result.changed else {})
 
 
 def _lower(message: str) -> str:

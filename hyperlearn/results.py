@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +12,11 @@ from packaging.version import Version
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from . import metrics
+from .benchmarks import TASKS
 from .errors import InputError
 from .files import write_atomically
+from .metrics import AccuracyMatrix
 from .version import __version__
 
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -72,10 +75,25 @@ class Result:
     environment: dict[str, str | int]
     version: str
     commit: str | None
+    images: str | None = None
+    """The fingerprint of the images and labels; None in records made before it was kept."""
+    changed: list[str] = field(default_factory=list)
+    """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
 
     def __post_init__(self) -> None:
-        if any(len(row) != len(self.accuracy_matrix) for row in self.accuracy_matrix):
+        tasks = len(self.accuracy_matrix)
+        if not tasks or any(len(row) != tasks for row in self.accuracy_matrix):
             raise ValueError("the accuracy matrix is not square")
+        for name, length in (("untrained_accuracy", len(self.untrained_accuracy)), ("train", len(self.seconds.train))):
+            if length != tasks:
+                raise ValueError(f"{name} has {length} values, and the accuracy matrix {tasks} tasks")
+        expected = TASKS.get(self.benchmark, tasks)
+        if tasks != expected and not self.changed:
+            raise ValueError(f"{tasks} tasks, and {self.benchmark} has {expected}")
+        for name, value in metrics_of(self.accuracy_matrix, self.untrained_accuracy).items():
+            found = getattr(self.metrics, name)
+            if (found is None) != (value is None) or abs((found or 0.0) - (value or 0.0)) > 1e-9:
+                raise ValueError(f"{name} is {found}, and {value} by the accuracy matrix")
 
     @property
     def average_accuracy(self) -> float:
@@ -101,6 +119,17 @@ class Result:
         return measured(self) == measured(other)
 
 
+def metrics_of(matrix: AccuracyMatrix, untrained: Sequence[float]) -> dict[str, float | None]:
+    """All metrics that follow from an accuracy matrix; see `hyperlearn.metrics`."""
+    return {
+        "average_accuracy": metrics.average_accuracy(matrix),
+        "during_accuracy": metrics.during_accuracy(matrix),
+        "forgetting": metrics.forgetting(matrix),
+        "backward_transfer": metrics.backward_transfer(matrix),
+        "forward_transfer": metrics.forward_transfer(matrix, untrained),
+    }
+
+
 def _not_newer(version: str) -> str:
     if Version(version) > Version(__version__):
         raise ValueError(f"written by hyperlearn {version}, which is newer than this {__version__}; update it")
@@ -119,13 +148,20 @@ _STAMP, _RESULT = TypeAdapter(_Stamp), TypeAdapter(Result)
 
 def record_path(folder: Path, benchmark: str, method: str, scenario: str, seed: int) -> Path:
     """Where the record of a run lies: ``FOLDER/BENCHMARK/METHOD-SCENARIO-seedN.json``."""
-    return folder / benchmark / f"{method}-{scenario}-seed{seed}.json"
+    return Path(folder) / file_part(benchmark) / f"{file_part(method)}-{scenario}-seed{seed}.json"
+
+
+def file_part(name: str) -> str:
+    """``name`` as a part of a path; raises `InputError` where it would lead elsewhere or cannot be a file's name."""
+    if not name or name.startswith(".") or len(name) > 100 or any(c in '/\\:*?"<>|' or c < " " for c in name):
+        raise InputError(f"{name[:100]!r} cannot be part of a file's name; use letters, digits, - and _")
+    return name
 
 
 def read(path: Path) -> Result:
     """The record in ``path``; raises `InputError` naming the file and what is wrong in it."""
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
         _STAMP.validate_json(content, strict=True)
         return _RESULT.validate_json(content, strict=True)
     except OSError as error:
@@ -143,7 +179,7 @@ def read_all(folder: Path) -> Iterator[Result]:
     Raises `InputError` for a record that is not valid, or that lies where another run's record belongs: a copy would
     count a seed twice.
     """
-    for path in sorted(folder.glob("*/*.json")):
+    for path in sorted(Path(folder).glob("*/*.json")):
         result = read(path)
         own = record_path(folder, result.benchmark, result.method, result.scenario, result.seed)
         if path != own:
@@ -157,10 +193,30 @@ def write(result: Result, folder: Path) -> Path:
     Raises `InputError` where it cannot be written, or where the record of another configuration is there, be it from a
     run that ends at the same moment.
     """
-    run = (result.benchmark, result.method, result.scenario, result.seed)
-    path = record_path(folder, *run)
-    write_atomically(path, result.to_json().encode(), lambda: check_not_taken(folder, *run, result.config))
+    path = record_path(Path(folder), result.benchmark, result.method, result.scenario, result.seed)
+    write_atomically(path, result.to_json().encode(), lambda: _check_same_run(path, result))
     return path
+
+
+def _check_same_run(path: Path, result: Result) -> None:
+    """Raise `InputError` if the record in ``path`` is of other settings, images or tasks than ``result``."""
+
+    def of(one: Result) -> dict[str, Any]:
+        data = {"images": one.images} if one.images and result.images else {}  # older records do not say
+        return {**as_recorded(one.config), **data, "benchmark": "; ".join(one.changed) or "as its name says"}
+
+    if not path.exists():  # the file system has no hard links
+        return
+    there = read(path)
+    here = of(result) if there.images else {k: v for k, v in of(result).items() if k != "images"}
+    _refuse(path, difference(of(there), here))
+
+
+def _refuse(path: Path, differences: str) -> None:
+    if differences:
+        raise InputError(
+            f"{path} is the record of a run with {differences}; name another --results folder or remove the record"
+        )
 
 
 def check_writable(folder: Path) -> None:
@@ -169,7 +225,7 @@ def check_writable(folder: Path) -> None:
     Called before a run starts, so that hours of training are not lost on a read-only folder.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -183,11 +239,7 @@ def check_not_taken(
     path = record_path(folder, benchmark, method, scenario, seed)
     if not path.exists():
         return
-    differences = difference(read(path).config, as_recorded(config))
-    if differences:
-        raise InputError(
-            f"{path} is the record of a run with {differences}; name another --results folder or remove the record"
-        )
+    _refuse(path, difference(read(path).config, as_recorded(config)))
 
 
 def as_recorded(config: Mapping[str, Any]) -> dict[str, Any]:

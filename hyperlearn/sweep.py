@@ -243,8 +243,10 @@ def trainings(
     """
     if name not in SWEEPS:
         raise InputError(f"no sweep {name!r}; there are {', '.join(SWEEPS)}")
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise InputError(f"a sweep has from 1 to {MOST_SEEDS} seeds, got {seeds}")
+    if seeds < 1:
+        raise InputError(f"a sweep needs at least one seed, got {seeds}")
+    if seeds > MOST_SEEDS:
+        raise InputError(f"a sweep has at most {MOST_SEEDS} seeds, got {seeds}")
     plan = SWEEPS[name]()
     for benchmark in chosen:
         if benchmark not in benchmarks.BENCHMARKS:

@@ -5,7 +5,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, cached_property
@@ -26,19 +26,19 @@ from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
 from .data import Batch, Examples, draw_rows, flip_and_crop
 from .errors import InputError
-from .files import load_tensors, save_tensors
+from .files import digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .methods.hypernet import HypernetLearner
 from .processor import flush_denormals, keep_freed_memory
-from .results import Fraction, Metrics, Parameters, Result, Seconds, difference
+from .results import Fraction, Metrics, Parameters, Result, Seconds, difference, file_part, metrics_of
 from .swap import check_target, deepcopy_or_itself
 from .version import __version__
 
 CHECKPOINT_EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
-CHECKPOINT_FORMAT = 5
+CHECKPOINT_FORMAT = 6
 
 SEEDS = 2**63
 """Seeds are whole numbers below this."""
@@ -46,7 +46,7 @@ SEEDS = 2**63
 
 def checkpoint_path(folder: Path, benchmark: str, method: str, scenarios: Sequence[Scenario], seed: int) -> Path:
     """Where a run's checkpoint lies: ``FOLDER/BENCHMARK-METHOD-SCENARIOS-seedN.pt``."""
-    return folder / f"{benchmark}-{method}-{'+'.join(scenarios)}-seed{seed}.pt"
+    return Path(folder) / f"{file_part(benchmark)}-{file_part(method)}-{'+'.join(scenarios)}-seed{seed}.pt"
 
 
 class Progress(Protocol):
@@ -445,11 +445,7 @@ class Run:
             accuracy_matrix=matrix,
             untrained_accuracy=self.untrained[scenario],
             metrics=Metrics(
-                average_accuracy=evaluation.average_accuracy(matrix),
-                during_accuracy=evaluation.during_accuracy(matrix),
-                forgetting=evaluation.forgetting(matrix),
-                backward_transfer=evaluation.backward_transfer(matrix),
-                forward_transfer=evaluation.forward_transfer(matrix, self.untrained[scenario]),
+                **metrics_of(matrix, self.untrained[scenario]),  # type: ignore[arg-type]  # pydantic checks them
                 task_inference_accuracy=self.inferred[scenario],
             ),
             parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
@@ -457,6 +453,8 @@ class Run:
             environment=environment(self.device) | ({"compiled": "target"} if self.compiler.used else {}),
             version=__version__,
             commit=commit(),
+            images=self.fingerprint,
+            changed=list(self.benchmark.changes),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -497,7 +495,7 @@ class Run:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
-        save_tensors(file, state)
+        save_tensors(file, state | {"digest": digest(state)})
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
@@ -512,6 +510,9 @@ class Run:
                 f"{file} is the checkpoint of a run with {differing}; name another folder or remove it to start anew"
             )
         try:
+            # Whatever was changed in it would be taken over in silence, or crash the optimizer.
+            if state.pop("digest") != digest(state):
+                raise ValueError("its content is not what was written")
             self.restore(state)
         except Exception as error:
             raise InputError(f"{file} does not hold what its run needs; remove it to start anew") from error
@@ -522,16 +523,24 @@ class Run:
         tasks = len(self.benchmark)
         if not (0 <= position.task <= tasks and position.step >= 0):
             raise ValueError("no such task or step")
+        for measured in (position.untrained, position.accuracy, position.inferred, position.evaluate_seconds):
+            if set(measured) != set(self.scenarios):
+                raise ValueError("other scenarios")
         for scenario in self.scenarios:
             rows = [position.untrained[scenario], *position.accuracy[scenario]]
             if [len(row) for row in rows] != [tasks] * (position.task + 1):
                 raise ValueError("accuracies are missing")
+        if len(position.train_seconds) != position.task + (position.step > 0):
+            raise ValueError("seconds are missing")
         vars(self).update(vars(position))
         if self.step and self.step >= self.config.steps(len(self.training_data())):
             raise ValueError("no such step")
         self.learner.load_state_dict(state["learner"])
+        if self.learner.learned != self.task or not_finite(self.learner) - self.never_finite:
+            raise ValueError("not the state of a learner at this task")
         self.optimizer = self.new_optimizer(self.learner.trainable())
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
+            check_optimizer_state(self.optimizer, state["optimizer"])
             self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
         if self.device.type == "cuda":
@@ -550,6 +559,22 @@ def _target_maker(
         )
     module = target
     return lambda outputs: module
+
+
+def check_optimizer_state(optimizer: Adam, state: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless ``state`` is one of ``optimizer``; PyTorch copies other shapes past memory's end."""
+    groups = [{**group, "lr": None} for group in state["param_groups"]]
+    if groups != [{**group, "lr": None} for group in optimizer.state_dict()["param_groups"]]:
+        raise ValueError("another optimizer's settings")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, kept in state["state"].items():
+        p = parameters[number]
+        if set(kept) != {"step", "exp_avg", "exp_avg_sq"} or kept["step"].shape != () or not kept["step"] >= 0:
+            raise ValueError("not what Adam keeps")
+        for name in ("exp_avg", "exp_avg_sq"):
+            same = kept[name].shape == p.shape and kept[name].dtype == p.dtype and kept[name].layout == p.layout
+            if not (same and bool(kept[name].isfinite().all())):
+                raise ValueError(f"{name} is not that of its parameter")
 
 
 def not_finite(module: nn.Module) -> set[str]:

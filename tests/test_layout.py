@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
     ["errors", "processor", "version"],
-    ["compiling", "memory"],
+    ["compiling", "memory", "metrics"],
     ["files"],
     ["params", "data"],
     ["swap"],

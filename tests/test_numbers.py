@@ -64,7 +64,7 @@ def test_a_number_out_of_range_is_refused_by_name(field: str, value: Any) -> Non
         ("finetune", ["--target", "mlp-9999999-9999999"], "finetune on split-digits takes 1,490,127 GiB"),
         ("finetune", ["--target", "mlp-" + "9" * 5000], "at most 9,999,999 units, not 99999999999999999999"),
         ("finetune", ["--target", "resnet-" + "9" * 5000], "no target network"),
-        ("finetune", ["--seeds", "1000000000"], "--seeds is from 1 to 1000"),
+        ("finetune", ["--seeds", "1000000000"], "--seeds is at most 1000"),
         ("finetune", ["--seeds", "2", "--seed", str(2**63 - 1)], "a seed is a whole number from 0"),
         ("finetune", ["--seed", "9" * 5000], "expected a whole number below 10^19, got one of 5000 digits"),
         ("finetune", ["--seed", "³"], "expected a whole number"),

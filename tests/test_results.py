@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 import hyperlearn as hl
 from hyperlearn import results, sweep, tables
@@ -17,6 +19,11 @@ RECORDS = Path(__file__).parent.parent / "results"
 
 
 def make(seed: int = 0, accuracy: float = 0.5, **changed: Any) -> results.Result:
+    """A record whose average accuracy is ``accuracy``, or that of the accuracy matrix given."""
+    matrix = changed.get("accuracy_matrix") or [
+        [accuracy if j == i or i == 4 else 0.1 for j in range(5)] for i in range(5)
+    ]
+    tasks = len(matrix)
     return results.Result(
         **{
             "benchmark": "split-mnist",
@@ -24,18 +31,11 @@ def make(seed: int = 0, accuracy: float = 0.5, **changed: Any) -> results.Result
             "scenario": "cl1",
             "seed": seed,
             "config": {"beta": 0.01, "hidden": [10, 10]},
-            "accuracy_matrix": [[accuracy, 0.1], [0.3, accuracy]],
-            "untrained_accuracy": [0.1, 0.2],
-            "metrics": {
-                "average_accuracy": accuracy,
-                "during_accuracy": accuracy,
-                "forgetting": 0.1,
-                "backward_transfer": -0.1,
-                "forward_transfer": None,
-                "task_inference_accuracy": None,
-            },
+            "accuracy_matrix": matrix,
+            "untrained_accuracy": [0.1] * tasks,
+            "metrics": {**results.metrics_of(matrix, [0.1] * tasks), "task_inference_accuracy": None},
             "parameters": {"target": 10, "trainable": 5, "stored_per_task": 1, "compression_ratio": 0.5},
-            "seconds": {"train": [1.0, 2.0], "evaluate": 0.5},
+            "seconds": {"train": [1.0] * tasks, "evaluate": 0.5},
             "environment": {"device": "cpu", "threads": 2},
             "version": "0.1.0",
             "commit": None,
@@ -57,7 +57,7 @@ def test_a_record_has_the_fields_of_the_contract(tmp_path: Path) -> None:
     record = json.loads(results.write(make(), tmp_path).read_text())
     assert set(record) == {
         "benchmark", "method", "scenario", "seed", "config", "accuracy_matrix", "untrained_accuracy", "metrics",
-        "parameters", "seconds", "environment", "version", "commit",
+        "parameters", "seconds", "environment", "version", "commit", "images", "changed",
     }  # fmt: skip
     assert set(record["metrics"]) == {
         "average_accuracy", "during_accuracy", "forgetting", "backward_transfer", "forward_transfer",
@@ -94,6 +94,94 @@ def test_a_record_of_another_configuration_is_not_overwritten(tmp_path: Path) ->
         results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 0, {**same, "beta": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (
+            lambda r: r["metrics"].update(average_accuracy=1.0),
+            "average_accuracy is 1.0, and 0.5 by the accuracy matrix",
+        ),
+        (lambda r: r["metrics"].update(forgetting=None), "forgetting is None, and 0.0 by the accuracy matrix"),
+        (lambda r: r["metrics"].update(backward_transfer=0.5), "backward_transfer is 0.5"),
+        (lambda r: r["accuracy_matrix"][4].__setitem__(0, 0.9), "average_accuracy is 0.5, and 0.58"),
+        (lambda r: r["untrained_accuracy"].pop(), "untrained_accuracy has 4 values, and the accuracy matrix 5 tasks"),
+        (lambda r: r["seconds"]["train"].append(1.0), "train has 6 values, and the accuracy matrix 5 tasks"),
+        (lambda r: r.update(accuracy_matrix=[]), "the accuracy matrix is not square"),
+        (lambda r: r.update(benchmark="permuted-mnist"), "5 tasks, and permuted-mnist has 10"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused_by_name(damage: Any, said: str, tmp_path: Path) -> None:
+    record = json.loads(make().to_json())
+    damage(record)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(hl.InputError, match=re.escape(f"{path}: no valid record: the file: {said}")):
+        results.read(path)
+
+
+def test_another_number_of_tasks_is_a_change_that_the_record_states(tmp_path: Path) -> None:
+    matrix = [[0.5, 0.1], [0.3, 0.5]]
+    with pytest.raises(ValidationError, match="2 tasks, and split-mnist has 5"):
+        make(accuracy_matrix=matrix)
+    result = make(accuracy_matrix=matrix, changed=["the first 2 tasks"])
+    assert results.read(results.write(result, tmp_path)) == result
+
+
+B = hl.benchmarks
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "said"),
+    [
+        (lambda: B.split_digits(order=[9, 0, 8, 1, 7, 2, 6, 3, 5, 4]), "classes in the order 9 0 8 1 7 2 6 3 5 4"),
+        (lambda: B.first(B.split_digits(), 2), "the first 2 tasks"),
+        (lambda: B.on_validation(B.split_digits(validation=0.3)), "measured on validation images"),
+        (lambda: B.limited(B.split_digits(), 3), "3 images of each class"),
+    ],
+)
+def test_a_run_on_a_changed_benchmark_says_so_and_replaces_nothing(benchmark: Any, said: str, tmp_path: Path) -> None:
+    plain, changed = (
+        hl.run("hnet", each, seed=0, device="cpu", iterations=2) for each in (B.split_digits(), benchmark())
+    )
+    assert (plain.changed, changed.changed) == ([], [said])
+    assert plain.images != changed.images
+    assert hl.recipes.deviations(changed)["benchmark"] == said
+    results.write(plain, tmp_path)
+    with pytest.raises(hl.InputError, match=re.escape(f"benchmark = as its name says, this run has {said}")):
+        results.write(changed, tmp_path)
+    assert results.write(plain, tmp_path).exists()  # the same run again may
+
+
+def test_a_run_on_other_images_replaces_nothing(tmp_path: Path) -> None:
+    results.write(make(images="aa"), tmp_path)
+    with pytest.raises(hl.InputError, match="images = aa, this run has bb"):
+        results.write(make(images="bb"), tmp_path)
+    results.write(make(1), tmp_path)  # made before images were noted
+    results.write(make(1, images="bb"), tmp_path)
+
+
+def test_limits_of_a_configuration_are_no_change_of_the_benchmark() -> None:
+    result = hl.run("finetune", B.split_digits(), device="cpu", iterations=1, images_per_class=5)
+    assert result.changed == []
+    assert result.config["images_per_class"] == 5
+
+
+def test_the_benchmarks_have_as_many_tasks_as_is_said_of_them() -> None:
+    for name in ("split-digits", "permuted-digits"):
+        assert len(B.load(name)) == B.TASKS[name]
+    assert set(B.TASKS) == set(B.BENCHMARKS)
+    assert B.permuted_digits(3).changes == ("3 tasks",)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "..", "", ".hidden", "a\\b", "a\nb", "x" * 300, "c:"])
+def test_a_name_does_not_lead_out_of_the_results(name: str, tmp_path: Path) -> None:
+    for run in ((name, "hnet"), ("mine", name)):
+        with pytest.raises(hl.InputError, match="cannot be part of a file's name"):
+            results.record_path(tmp_path, *run, "cl1", 0)
+        with pytest.raises(hl.InputError, match="cannot be part of a file's name"):
+            hl.training.checkpoint_path(tmp_path, *run, ["cl1"], 0)
+
+
 def test_a_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = results.write(make(), tmp_path)
     before = path.read_bytes()
@@ -110,7 +198,7 @@ def test_a_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytes
 
 def test_same_measurement_looks_past_time_and_place() -> None:
     one = make()
-    assert one.same_measurement(replace(one, seconds=results.Seconds(train=[9.0, 9.0], evaluate=9.0), commit="abc"))
+    assert one.same_measurement(replace(one, seconds=results.Seconds(train=[9.0] * 5, evaluate=9.0), commit="abc"))
     assert not one.same_measurement(make(accuracy=0.6))
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
@@ -175,7 +175,10 @@ class Config:
 
     def limited(self, benchmark: Benchmark) -> Benchmark:
         """What of ``benchmark`` is used: all, unless ``images_per_class`` says otherwise."""
-        return benchmark if self.images_per_class is None else limited(benchmark, self.images_per_class)
+        if self.images_per_class is None:
+            return benchmark
+        # The configuration says so already: it is no change of the benchmark beside it.
+        return replace(limited(benchmark, self.images_per_class), changes=benchmark.changes)
 
     def setting(
         self, benchmark: Benchmark, *scenarios: Scenario, make_target: Callable[[int], nn.Module] | None = None
