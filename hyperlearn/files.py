@@ -2,9 +2,10 @@
 
 import io
 import os
+import socket
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from zipfile import BadZipFile, ZipFile
 import torch
 
 from .errors import InputError
+
+
+def _umask() -> int:
+    """What the user takes from the rights of new files; the system tells it only by setting another one."""
+    os.umask(umask := os.umask(0o077))
+    return umask
 
 
 def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None] = lambda: None) -> None:
@@ -24,12 +31,14 @@ def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None]
     aside = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        sweep_temporary(path)
+        own = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
+        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=own, suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(aside, 0o644)  # mkstemp makes it private; a record is for everyone
+        os.chmod(aside, 0o666 & ~_umask())  # mkstemp makes it private
         try:
             os.link(aside, path)  # fails where a file is there: of two runs that write at once only one is first
         except OSError:  # there is one, or the file system has no hard links
@@ -40,6 +49,41 @@ def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None]
     finally:
         with suppress(OSError):
             os.unlink(aside)
+
+
+def sweep_temporary(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it, and nothing of a writer that may be at work."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        own, _, process = left.name.removesuffix(".tmp").rpartition(".")[0].rpartition(".")
+        if own == f".{path.name}.{socket.gethostname()}" and process.isdecimal() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Within, no other process is within for the same ``path``: for reading a file, adding to it, and writing it.
+
+    By an empty file beside it, which stays. Where the system has no such locks, nothing is locked.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def digest(content: Any) -> str:

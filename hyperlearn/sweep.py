@@ -27,6 +27,7 @@ import torch
 from . import benchmarks, compiling, recipes, results, tables
 from .compiling import Compile
 from .errors import InputError
+from .files import sweep_temporary
 from .methods import METHODS, SCENARIOS, Config, Scenario
 from .replicas import train_replicas
 from .results import Result
@@ -127,8 +128,8 @@ class Training:
         """Remove its checkpoint, and what a killed process may have left beside it."""
         folder = checkpoint or self.checkpoints
         file = checkpoint_path(folder, self.benchmark, self.method, self.scenarios, self.seed)
-        for path in [file, *folder.glob(f".{file.name}.*.tmp")]:
-            path.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        sweep_temporary(file)
 
 
 def run_together(

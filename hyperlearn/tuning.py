@@ -5,24 +5,25 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from . import benchmarks
 from .errors import InputError
-from .files import write_atomically
+from .files import locked, write_atomically
 from .methods import Scenario
 from .recipes import configure
-from .results import as_recorded, check_writable
+from .results import Fraction, as_recorded, check_writable, file_part
 from .training import Progress, commit, train
 from .version import __version__
 
 HELD_OUT = 1 / 6
 """Fraction of each task's training images that is held out: 10,000 of MNIST's 60,000."""
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)
@@ -31,8 +32,8 @@ class Trial:
 
     config: dict[str, Any]
     """All hyperparameters."""
-    seed: int
-    accuracy: dict[str, float]
+    seed: Annotated[int, Ge(0)]
+    accuracy: Annotated[dict[Scenario, Fraction], MinLen(1)]
     """Average accuracy on the validation images after the last task, for each scenario that the training serves."""
     version: str
     commit: str | None
@@ -44,11 +45,11 @@ class Search:
 
     benchmark: str
     method: str
-    held_out: float
-    images: int
+    held_out: Fraction
+    images: Annotated[int, Ge(1)]
     """How many validation images each training is measured on, all tasks together."""
     trials: list[Trial]
-    tasks: int | None = None
+    tasks: Annotated[int, Ge(1)] | None = None
     """How many tasks each training learnt, the first of the benchmark; None for all."""
 
     def varied(self) -> list[str]:
@@ -113,7 +114,9 @@ _SEARCH = TypeAdapter(Search)
 
 def search_path(folder: Path, benchmark: str, method: str, scenario: Scenario | None = None) -> Path:
     """Where a search lies: ``FOLDER/tuning/BENCHMARK/METHOD.json``, or ``METHOD-SCENARIO.json``."""
-    return folder / "tuning" / benchmark / f"{method}{f'-{scenario}' if scenario else ''}.json"
+    return (
+        Path(folder) / "tuning" / file_part(benchmark) / f"{file_part(method)}{f'-{scenario}' if scenario else ''}.json"
+    )
 
 
 def read(path: Path) -> Search:
@@ -147,7 +150,8 @@ def search(
     """Train ``method`` at every point of ``grid`` and measure it on validation images.
 
     Test images are not loaded into any task, so that no choice can depend on them. Trials that the search's file has
-    already are not run again; the file is written after each.
+    already are not run again; the file is written after each. A trial that fails does not stop the others;
+    `InputError` is raised at the end.
 
     Args:
         method: a name in `METHODS`.
@@ -187,20 +191,26 @@ def search(
             f"{path}: a search over {_tasks(found.tasks)} ({found.images} images), not {_tasks(tasks)} ({images} "
             "images); they do not compare"
         )
-    for config in configs:
+    failed: list[str] = []
+    for point, config in zip(points, configs, strict=True):
         plain = as_recorded(config.record())
         for seed in range(seeds):
             if any((trial.config, trial.seed) == (plain, seed) for trial in found.trials):
                 continue
-            made = train(
-                method,
-                config,
-                learnt,
-                scenarios=[scenario] if scenario else None,
-                seed=seed,
-                device=device,
-                progress=progress,
-            )
+            try:
+                made = train(
+                    method,
+                    config,
+                    learnt,
+                    scenarios=[scenario] if scenario else None,
+                    seed=seed,
+                    device=device,
+                    progress=progress,
+                )
+            except InputError as error:  # NaN at one point says nothing of the others
+                said = ", ".join(f"{name}={value}" for name, value in point.items())
+                failed.append(f"{said}, seed {seed}: {error}")
+                continue
             trial = Trial(
                 config=plain,
                 seed=seed,
@@ -208,10 +218,20 @@ def search(
                 version=__version__,
                 commit=commit(),
             )
-            found = read(path) if path.exists() else found  # another search may have added to it meanwhile
-            others = [other for other in found.trials if (other.config, other.seed) != (plain, seed)]
-            found = replace(found, trials=[*others, trial])
-            write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
+            found = _add(path, found, trial)
+    if failed:
+        total = len(configs) * seeds
+        raise InputError(f"{len(failed)} of {total} trials failed, the others are kept in {path}; {failed[0]}")
+    return found
+
+
+def _add(path: Path, found: Search, trial: Trial) -> Search:
+    """``found`` with one more trial, and with those that other searches have written into ``path`` meanwhile."""
+    with locked(path):
+        found = read(path) if path.exists() else found
+        others = [other for other in found.trials if (other.config, other.seed) != (trial.config, trial.seed)]
+        found = replace(found, trials=[*others, trial])
+        write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
     return found
 
 
