@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, compiling, data, recipes, results, sweep, tables, tuning
+from . import benchmarks, compiling, data, recipes, records, results, sweep, tables, tuning
 from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS, Config
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
-    table.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    table.add_argument("--results", type=Path, help="folder of the records (default: results, else the package's own)")
     table.add_argument("--short", action="store_true", help="runs of the short schedule, from RESULTS/short")
     table.add_argument("--json", action="store_true", help="as JSON")
 
@@ -352,16 +352,20 @@ def _console() -> Console:
 
 
 def _table(options: argparse.Namespace) -> None:
-    if not options.results.is_dir():
-        raise InputError(f"no results folder {options.results}; name one with --results")
+    where = options.results or Path("results")
+    if not where.is_dir():
+        if options.results:
+            raise InputError(f"no results folder {where}; name one with --results")
+        where = records.folder()
+        print("no folder results here: these are the records that came with hyperlearn", file=sys.stderr)
     cells = tables.table(options.number, [])  # a wrong number is found before records are read
     names = dict.fromkeys(cell.benchmark for cell in cells)
     said = "; ".join(recipes.short_in_words(name) for name in names) if options.short else ""
-    folder = options.results / "short" if options.short else options.results
-    records = [result for result in results.read_all(folder) if result.benchmark in names]
+    folder = where / "short" if options.short else where
+    found = [result for result in results.read_all(folder) if result.benchmark in names]
     kept = []
     left_out: Counter[str] = Counter()
-    for result in records:
+    for result in found:
         if changed := recipes.deviations(result, options.short):
             said_of_it = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changed.items())
             left_out[f"{result.method} on {result.benchmark}, {result.scenario}: {said_of_it}"] += 1
