@@ -313,8 +313,11 @@ def _steps(config: Config, benchmark: benchmarks.Benchmark) -> list[int]:
 def _progress(steps: Sequence[int]) -> Iterator[Any]:
     """A bar on the terminal for a training with so many steps in each task; nothing where the output is no terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
+        yield lambda task, step: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         tasks = len(steps)
         number = bar.add_task(f"task 1 of {tasks}", total=sum(steps))
 
