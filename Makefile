@@ -76,6 +76,7 @@ floors: _build/floors.txt
 _build/floors.txt: requirements.txt
 	@mkdir -p $(@D)
 	sed -E 's/ *#.*//; s/\[.*\]//; s/>=/==/' $< >$@
+	echo 'pyparsing==3.2' >>$@ # from 3.3 on it warns about how the oldest matplotlib calls it
 
 # From nothing each time: a second build would not repeat the warnings of pages that did not change.
 site: environment
