@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, compiling, data, recipes, results, sweep, tables, tuning
+from . import benchmarks, compiling, data, recipes, records, results, sweep, tables, tuning
 from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS, Config
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
     table = command("table", _table, "A table of the paper, its figures beside those of the records.")
     table.add_argument("number", type=_natural, help="1, 2 or 3")
-    table.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    table.add_argument("--results", type=Path, help="folder of the records (default: results, else the package's own)")
     _add_schedule(table, "runs of the schedule of that name, from the folder of that name in RESULTS")
     table.add_argument("--json", action="store_true", help="as JSON")
 
@@ -346,8 +346,11 @@ def _steps(config: Config, benchmark: benchmarks.Benchmark) -> list[int]:
 def _progress(steps: Sequence[int]) -> Iterator[Any]:
     """A bar on the terminal for a training with so many steps in each task; nothing where the output is no terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
+        yield lambda task, step: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         tasks = len(steps)
         number = bar.add_task(f"task 1 of {tasks}", total=sum(steps))
 
@@ -385,17 +388,21 @@ def _console() -> Console:
 
 
 def _table(options: argparse.Namespace) -> None:
-    if not options.results.is_dir():
-        raise InputError(f"no results folder {options.results}; name one with --results")
+    where = options.results or Path("results")
+    if not where.is_dir():
+        if options.results:
+            raise InputError(f"no results folder {where}; name one with --results")
+        where = records.folder()
+        print("no folder results here: these are the records that came with hyperlearn", file=sys.stderr)
     cells = tables.table(options.number, [])  # a wrong number is found before records are read
     names = dict.fromkeys(cell.benchmark for cell in cells)
     schedule = options.schedule
     said = "; ".join(recipes.schedule_in_words(schedule, name) for name in names) if schedule else ""
-    folder = options.results / schedule if schedule else options.results
-    records = [result for result in results.read_all(folder) if result.benchmark in names]
+    folder = where / schedule if schedule else where
+    found = [result for result in results.read_all(folder) if result.benchmark in names]
     kept = []
     left_out: Counter[str] = Counter()
-    for result in records:
+    for result in found:
         if changed := recipes.deviations(result, schedule):
             said_of_it = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changed.items())
             left_out[f"{result.method} on {result.benchmark}, {result.scenario}: {said_of_it}"] += 1

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .errors import DataError, InputError
-from .files import load_tensors, save_tensors
+from .files import cache_folder, load_tensors, save_tensors
 
 
 class Batch(NamedTuple):
@@ -228,8 +228,7 @@ def folder() -> Path:
     """
     named = os.environ.get("HYPERLEARN_DATA")
     if named is None:
-        cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(cache_home) / "hyperlearn"
+        return cache_folder()
     path = Path(named)
     if not path.is_dir():
         raise DataError(f"HYPERLEARN_DATA names {path}, which is no folder; make it, or unset the variable")

@@ -22,6 +22,18 @@ def _umask() -> int:
     return umask
 
 
+def cache_folder() -> Path:
+    """``hyperlearn`` in the user's cache folder: what can be made again lies there. It need not exist yet.
+
+    Raises `InputError` where the user has no home folder and ``XDG_CACHE_HOME`` names none.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(named) if named else Path.home() / ".cache") / "hyperlearn"
+    except RuntimeError as error:
+        raise InputError("no home folder to keep a cache in; name a cache folder with XDG_CACHE_HOME") from error
+
+
 def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None] = lambda: None) -> None:
     """Write beside ``path``, flush to disk, then rename: a reader sees the old file or the new one, never a part.
 

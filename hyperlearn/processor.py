@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
@@ -45,6 +46,8 @@ def flush_denormals() -> Iterator[None]:
     gradient is multiplied by 0.9 in each step and is denormal after some 800.
     """
     before = flushes_denormals()
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # older NumPy looks at their smallest numbers once, and warns where these count as 0
     torch.set_flush_denormal(True)
     try:
         yield

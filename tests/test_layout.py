@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "memory", "metrics"],
     ["files"],
-    ["params", "data"],
+    ["params", "data", "records"],
     ["swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
