@@ -7,7 +7,7 @@ it is drawn. Nothing is read or downloaded when this module is imported.
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -79,21 +79,42 @@ class Examples:
 def as_float(images: Tensor) -> Tensor:
     """``uint8`` images as floats in [0, 1]; floating-point images as they are.
 
-    Images with channels get their colours side by side in memory (channels-last), the order in which a processor's
-    convolutions are fastest.
+    Both lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
+
+    Example:
+        >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
     """
     if images.dtype != torch.uint8:
-        return images
-    order = torch.channels_last if images.dim() == 4 else torch.preserve_format
-    return images.to(torch.float32, memory_format=order).div_(255)
+        return images.contiguous()
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def concatenate(parts: list[Examples]) -> Examples:
-    """Examples of several tasks as one set."""
+    """Examples of several tasks as one set.
+
+    Where some images are bytes and others floats, bytes become floats in [0, 1] first.
+
+    Raises `InputError` where floats of several precisions would come together.
+
+    Example:
+        >>> bytes_, floats = torch.full((1, 2), 255, dtype=torch.uint8), torch.tensor([[0.5, 1.0]])
+        >>> number = torch.zeros(1, dtype=torch.int64)
+        >>> concatenate([Examples(images, number, number) for images in (bytes_, floats)]).images
+        tensor([[1.0000, 1.0000],
+                [0.5000, 1.0000]])
+    """
+    images = [part.images for part in parts]
+    if len({each.dtype for each in images}) > 1:
+        images = [as_float(each) for each in images]
+        kinds = {str(each.dtype): None for each in images}  # in order
+        if len(kinds) > 1:
+            raise InputError(
+                f"images of {' and '.join(kinds)} cannot be put together (bytes count as torch.float32); give all "
+                "floating-point images one type"
+            )
     return Examples(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.tasks for part in parts]),
+        torch.cat(images), torch.cat([part.labels for part in parts]), torch.cat([part.tasks for part in parts])
     )
 
 
@@ -133,6 +154,37 @@ def draw_rows(
         drawn = drawn[batch_size:]
 
 
+def check_augmentable(shape: Sequence[int], name: str) -> None:
+    """Raises `InputError` unless images of ``shape``, one of those of ``name``, can go through `flip_and_crop`.
+
+    Channels in another place than in front would be mirrored and cropped as if they were columns.
+
+    Example:
+        >>> check_augmentable((3, 32, 32), "mine")
+        >>> check_augmentable((32, 32, 3), "mine")
+        Traceback (most recent call last):
+        ...
+        hyperlearn.errors.InputError: augmentation flip-crop is for images [channels, height, width]; ...
+    """
+    if channels_in_front(shape):
+        return
+    behind = len(shape) == 3 and channels_in_front(shape[::-1])
+    raise InputError(
+        f"augmentation flip-crop is for images [channels, height, width]; those of {name} have shape {tuple(shape)}: "
+        + ("images.permute(0, 3, 1, 2) puts the channels in front" if behind else "1, 3 or 4 channels are needed")
+    )
+
+
+def channels_in_front(shape: Sequence[int]) -> bool:
+    """Whether an image of ``shape`` is ``[channels, height, width]``: gray, colours, or colours with alpha.
+
+    Example:
+        >>> channels_in_front((3, 32, 32)), channels_in_front((32, 32, 3)), channels_in_front((28, 28))
+        (True, False, False)
+    """
+    return len(shape) == 3 and shape[0] in (1, 3, 4)
+
+
 def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:
     """Augmentation for small images: each is mirrored or not, padded with zeros and cropped to its size at random.
 
@@ -140,16 +192,20 @@ def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:
     random numbers of the device that they are on.
 
     Args:
-        images: ``[B, channels, h, w]``.
+        images: ``[B, channels, h, w]``, of 1, 3 or 4 channels.
         padding: zeros on each side.
 
     Returns:
         Images of the same shape and type.
 
+    Raises:
+        InputError: images of another shape (`check_augmentable`).
+
     Example:
         >>> flip_and_crop(torch.rand(5, 3, 32, 32)).shape
         torch.Size([5, 3, 32, 32])
     """
+    check_augmentable(images.shape[1:], "the batch")
     n, device = len(images), images.device
     flips = torch.rand(n, device=device) < 0.5
     tops, lefts = torch.randint(2 * padding + 1, (2, n), device=device)
@@ -166,13 +222,13 @@ def flipped_and_cropped(images: Tensor, flips: Tensor, tops: Tensor, lefts: Tens
         lefts: ``[B]``, its first column.
         padding: zeros on each side.
     """
-    n, _, height, width = images.shape
-    images = torch.where(flips[:, None, None, None], images.flip(3), images)
-    padded = functional.pad(images, (padding,) * 4).permute(0, 2, 3, 1)  # [B, h + 2p, w + 2p, channels]
-    image = torch.arange(n, device=images.device)[:, None, None]
+    n, channels, height, width = images.shape
+    padded = functional.pad(images, (padding,) * 4)  # [B, channels, h + 2p, w + 2p]
     rows = tops[:, None] + torch.arange(height, device=images.device)  # [B, h]
     columns = lefts[:, None] + torch.arange(width, device=images.device)  # [B, w]
-    return padded[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # channels-last, as it came
+    columns = torch.where(flips[:, None], padded.shape[3] - 1 - columns, columns)  # of the image before it is mirrored
+    places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).flatten(1)  # [B, h * w], in the padded image
+    return padded.flatten(2).gather(2, places[:, None].expand(n, channels, -1)).view(images.shape)
 
 
 def rank_in_class(labels: Tensor) -> Tensor:

@@ -349,7 +349,7 @@ def test_every_crop_and_both_sides_are_drawn() -> None:
     """The image tells its rows and columns, so that what came out tells what was drawn."""
     torch.manual_seed(0)
     row, column = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    made = flip_and_crop(torch.stack([row, column])[None].expand(20_000, 2, 32, 32))
+    made = flip_and_crop(torch.stack([row, column, torch.zeros(32, 32)])[None].expand(20_000, 3, 32, 32))
     flipped = made[:, 1, 16, 16] > made[:, 1, 16, 17]
     down = made[:, 0, 16, 16] - 16  # from -4 to 4
     right = torch.where(flipped, 15 - made[:, 1, 16, 16], made[:, 1, 16, 16] - 16)

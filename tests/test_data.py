@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hyperlearn as hl
-from hyperlearn.data import Examples, as_float, cifar, draw_indices, flip_and_crop, mnist
+from hyperlearn.data import Examples, as_float, cifar, draw_indices, mnist
 
 
 def examples(n: int = 6, classes: int = 2, task: int = 0) -> Examples:
@@ -27,16 +27,6 @@ def test_bytes_become_fractions_and_floats_stay() -> None:
     assert as_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0.0, 1.0]
     floats = torch.randn(3)
     assert as_float(floats) is floats
-
-
-def test_colours_lie_side_by_side_also_after_augmentation() -> None:
-    """Convolutions are faster so; a step that loses the order on its way has to copy, and shows in no result."""
-    images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
-    for made in (as_float(images), flip_and_crop(as_float(images), padding=1)):
-        assert made.shape == images.shape
-        assert made.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(as_float(images) * 255, images.float())
-    assert as_float(images[:, 0]).is_contiguous()
 
 
 def test_each_pass_draws_every_example_once() -> None:
@@ -181,7 +171,7 @@ def test_types_that_cannot_be_learnt_from_are_refused(images: torch.dtype, label
 
 def test_images_in_another_precision_than_the_weights_are_refused() -> None:
     good = examples()
-    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=good.images.double())),))
+    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=as_float(good.images).double())),))
     with pytest.raises(hl.InputError, match=r"images of torch.float64, but the weights are torch.float32"):
         hl.run("finetune", double, iterations=1, target="mlp-5")
 
