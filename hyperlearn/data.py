@@ -7,15 +7,17 @@ it is drawn. Nothing is read or downloaded when this module is imported.
 import io
 import os
 import re
+import stat
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -297,6 +299,29 @@ def folder() -> Path:
 MNIST_LIKE = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 """Data sets in MNIST's file format, and the name of their torchvision class, which is also their folder's."""
 
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+"""The four unpacked files of data in MNIST's format, and the checksums of MNIST's own."""
+
+_LARGEST_IDX, _LARGEST_IMAGE = 2**30, 2**20
+"""Bytes that are read of one file: MNIST's largest has 47 million, an image of 32 x 32 pixels some thousands."""
+
+
+def _check_file(path: Path, largest: int | None = None) -> None:
+    """Raises `DataError` unless ``path`` is a regular file of at most so many bytes; pipes may never end."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path} is no regular file; put a file there, or nothing")
+    if largest and found.st_size > largest:
+        raise DataError(f"{path} has {found.st_size:,} bytes, more than the {largest:,} that are read")
+
 
 def _check_name(name: str, known: Iterable[str]) -> None:
     if name not in known:
@@ -310,7 +335,8 @@ def mnist(name: str = "mnist") -> Source:
     Read from ``FOLDER/MNIST/raw`` (``FOLDER/FashionMNIST/raw``) in torchvision's layout, else downloaded there by
     torchvision.
 
-    Raises `InputError` for another name, and `DataError` where a file is unreadable or damaged, or a download fails.
+    Raises `InputError` for another name, and `DataError` where a file is unreadable, damaged or of another data set, or
+    a download fails.
     """
     _check_name(name, MNIST_LIKE)
     root = folder()
@@ -322,8 +348,14 @@ def mnist(name: str = "mnist") -> Source:
 def mnist_present(name: str = "mnist") -> bool:
     """Whether the files of `mnist` are all in the data folder."""
     raw = folder() / MNIST_LIKE[name] / "raw"
-    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    return all((raw / part).exists() for part in parts)
+    return all((raw / file).exists() for file in MNIST_MD5)
+
+
+def _check_free(*paths: Path) -> None:
+    """Raises `DataError` where something else than a file is in the place of one that a download writes."""
+    for path in paths:
+        if path.exists():
+            _check_file(path)
 
 
 def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -331,6 +363,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
     raw = root / MNIST_LIKE[name] / "raw"
     if not mnist_present(name):
+        _check_free(*(raw / f"{file}{packed}" for file in MNIST_MD5 for packed in ("", ".gz")))
         try:
             root.mkdir(parents=True, exist_ok=True)
             getattr(datasets, MNIST_LIKE[name])(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -340,11 +373,14 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
                 f"{MNIST_LIKE[name]} is not in {raw} and could not be downloaded "
                 f"({_first_line(error)}); put its four unpacked IDX files there"
             ) from error
+    prefix = "train" if train else "t10k"
+    files = [raw / file for file in MNIST_MD5 if file.startswith(prefix)]
+    for file in files:
+        _check_file(file, _LARGEST_IDX)
     try:
         # Not through torchvision's class, which takes files of an old format in their place where it finds them.
-        prefix = "train" if train else "t10k"
-        images = datasets.mnist.read_image_file(str(raw / f"{prefix}-images-idx3-ubyte"))
-        labels = datasets.mnist.read_label_file(str(raw / f"{prefix}-labels-idx1-ubyte"))
+        images = datasets.mnist.read_image_file(str(files[0]))
+        labels = datasets.mnist.read_label_file(str(files[1]))
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise DataError(
             f"{raw} holds a damaged or unreadable file of the {'training' if train else 'test'} part "
@@ -358,7 +394,22 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         )
     if labels.unique().tolist() != list(range(10)):
         raise DataError(f"{raw}: expected labels 0 to 9 in {prefix}-labels-idx1-ubyte, found others or not all of them")
+    for file in files:
+        _check_contents(name, file)
     return images, labels
+
+
+def _check_contents(name: str, file: Path) -> None:
+    """Raises `DataError` where ``file`` is MNIST's and should not be, or should be and is not."""
+    with file.open("rb") as content:
+        found = file_digest(content, "md5").hexdigest()
+    if name == "mnist" and found != MNIST_MD5[file.name]:
+        raise DataError(
+            f"{file} is not MNIST's file of this name (MD5 {found}, expected {MNIST_MD5[file.name]}): other data, or "
+            "damaged; put it elsewhere, and MNIST is downloaded anew"
+        )
+    if name != "mnist" and found in MNIST_MD5.values():
+        raise DataError(f"{file} is a file of MNIST, not of {MNIST_LIKE[name]}; remove it, and that is downloaded anew")
 
 
 CIFAR_CLASSES = {
@@ -393,7 +444,8 @@ def cifar(name: str) -> Source:
     kept in `cifar_cache`, which is made anew where it is damaged or where the images are others.
 
     Raises `InputError` for another name, and `DataError` for a class that is missing or has fewer images than others,
-    for an image that is damaged, not of 32 x 32 pixels or not RGB, for damaged files, and where a download fails.
+    for an image that is damaged, not of 32 x 32 pixels, not RGB or of another format than its name says, for damaged
+    files, for what is no file in a file's place, and where a download fails.
     """
     _check_name(name, _TORCHVISION)
     root = folder()
@@ -439,6 +491,7 @@ def _download_cifar(name: str, root: Path) -> Path:
     from torchvision import datasets
 
     kind, inner = _TORCHVISION[name]
+    _check_free(root / getattr(datasets, kind).filename)
     try:
         root.mkdir(parents=True, exist_ok=True)
         getattr(datasets, kind)(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -479,14 +532,17 @@ class _Listing(NamedTuple):
 def _list_images(place: Path) -> _Listing:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
+    if not _is_folder(place):
+        _check_file(place)
     try:
-        if place.is_dir():
+        if _is_folder(place):
             files = {path: path.stat() for path in place.glob("*/*/*")}
             stamps = {path.relative_to(place).as_posix(): (s.st_size, s.st_mtime_ns) for path, s in files.items()}
         else:
             with ZipFile(place) as archive:
                 stamps = {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist()}
-    except (OSError, BadZipFile) as error:
+    # A damaged zip may make its reader raise anything.
+    except Exception as error:
         raise DataError(f"{place} cannot be read ({_first_line(error)})") from error
     images = []
     for path in sorted(stamps):
@@ -497,10 +553,16 @@ def _list_images(place: Path) -> _Listing:
     return _Listing(images, sha256(repr(sorted(stamps.items())).encode()).hexdigest())
 
 
+def _is_folder(place: Path) -> bool:
+    """Whether ``place`` is an ImageFolder; else it is a zip of one, by its name."""
+    return place.suffix != ".zip"
+
+
 def _decode(name: str, place: Path, listed: _Listing) -> Source:
     parts: list[Tensor] = []
     with ExitStack() as stack:
-        archive = None if place.is_dir() else stack.enter_context(ZipFile(place))
+        stack.enter_context(warnings.catch_warnings(action="ignore"))  # decoders warn of large images before errors
+        archive = None if _is_folder(place) else stack.enter_context(ZipFile(place))
         for part in ("train", "test"):
             images, labels = [], []
             for label, kind in enumerate(CIFAR_CLASSES[name]):
@@ -513,15 +575,24 @@ def _decode(name: str, place: Path, listed: _Listing) -> Source:
 
 
 def _image(place: Path, path: str, archive: ZipFile | None) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """One image, ``[3, 32, 32]``."""
-    from PIL import Image
+    """One image, ``[3, 32, 32]``, read by the decoder of its name's ending alone: others may start programs."""
+    from PIL import Image, UnidentifiedImageError
 
+    if archive is None:
+        _check_file(place / path, _LARGEST_IMAGE)
+    elif (unpacked := archive.getinfo(path).file_size) > _LARGEST_IMAGE:  # of which no more is ever read
+        raise DataError(
+            f"{place}: {path} unpacks to {unpacked:,} bytes, more than the {_LARGEST_IMAGE:,} that are read"
+        )
     try:
         content = (place / path).read_bytes() if archive is None else archive.read(path)
-        with Image.open(io.BytesIO(content)) as image:
+        kind = Image.registered_extensions()[Path(path).suffix.lower()]
+        with Image.open(io.BytesIO(content), formats=[kind]) as image:
             size, mode = image.size, image.mode
             if (size, mode) == (_CIFAR_SHAPE[1:], "RGB"):
                 return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{place}: {path} is no readable image (its content is not {kind})") from error
     # A damaged file may make a decoder raise anything.
     except Exception as error:
         raise DataError(f"{place}: {path} is no readable image ({_first_line(error)})") from error
@@ -555,6 +626,7 @@ def _checked(name: str, place: Path, source: Source) -> Source:
 def _read_cache(file: Path, fingerprint: str) -> Source | None:
     """What was decoded before; None where there is nothing, where it is damaged, or where it is of other images."""
     try:
+        _check_file(file)
         state = load_tensors(file)
         return Source(*state["source"]) if state["of"] == [_CIFAR_CACHE, fingerprint] else None
     except Exception:  # a file may hold anything

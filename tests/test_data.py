@@ -5,12 +5,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
 import torch
 
 import hyperlearn as hl
+from hyperlearn import data
 from hyperlearn.data import Examples, as_float, cifar, draw_indices, mnist
 
 
@@ -196,6 +198,14 @@ def test_classes_must_divide_evenly() -> None:
         hl.benchmarks.split("mine", hl.data.digits(), classes_per_task=3)
 
 
+# What may be in a file's place and is none: reading a pipe waits without end, some devices never end.
+
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+}
+
 # MNIST's files: from the local copy where there is one.
 
 here = os.environ.get("HYPERLEARN_DATA", "")
@@ -248,6 +258,99 @@ def test_a_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
 def test_swapped_files_are_noticed(copy: Path) -> None:
     shutil.copy(copy / "t10k-images-idx3-ubyte", copy / "train-images-idx3-ubyte")
     with pytest.raises(hl.DataError, match="expected 60000 images of 28 x 28"):
+        mnist()
+
+
+# Files that only look like MNIST's
+
+
+def write_idx(file: Path, *shape: int, tail: bytes = b"") -> None:
+    """Zeros in MNIST's format, which take no room on most disks, and ``tail`` at the end."""
+    with file.open("wb") as out:
+        out.write(bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape))
+        out.truncate(out.tell() + torch.Size(shape).numel())
+        out.seek(-len(tail), os.SEEK_END)
+        out.write(tail)
+
+
+def write_likeness(raw: Path) -> dict[str, str]:
+    """Black images with the labels 0 to 9 by turns, as many as MNIST has; returns their checksums."""
+    raw.mkdir(parents=True)
+    for part, n in (("train", 60_000), ("t10k", 10_000)):
+        write_idx(raw / f"{part}-images-idx3-ubyte", n, 28, 28, tail=part.encode())
+        write_idx(raw / f"{part}-labels-idx1-ubyte", n, tail=bytes(range(10)) * (n // 10))
+    return {file: md5((raw / file).read_bytes()).hexdigest() for file in data.MNIST_MD5}
+
+
+@pytest.fixture
+def likeness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that count as MNIST's own, since their checksums stand in the place of those."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "MNIST_MD5", write_likeness(tmp_path / "MNIST" / "raw"))
+    return tmp_path / "MNIST" / "raw"
+
+
+def test_checksums_are_those_that_mnist_has(likeness: Path) -> None:
+    assert mnist().train_labels.bincount().tolist() == [6000] * 10
+    assert hl.benchmarks.split_mnist().image_shape == (28, 28)
+
+
+@pytest.mark.parametrize("file", data.MNIST_MD5)
+def test_other_data_under_mnists_file_names_is_named(file: str, likeness: Path) -> None:
+    """Of the right shape, with the right labels: Fashion-MNIST's or Kuzushiji-MNIST's, say."""
+    content = bytearray((likeness / file).read_bytes())
+    content[-11], content[-12] = content[-12], content[-11]
+    content[-1] += -9 if "labels" in file else 1
+    (likeness / file).write_bytes(content)
+    with pytest.raises(hl.DataError, match=f"{file} is not MNIST's file of this name .*: other data, or damaged"):
+        mnist()
+
+
+@pytest.mark.parametrize("file", data.MNIST_MD5)
+def test_mnist_under_the_name_of_fashion_mnist_is_named(
+    file: str, likeness: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fashion = likeness.parents[1] / "FashionMNIST" / "raw"
+    write_likeness(fashion)
+    for other in data.MNIST_MD5:  # something else than MNIST's, of the same form
+        with (fashion / other).open("r+b") as out:
+            out.seek(16)
+            out.write(bytes([3]))
+    assert len(mnist("fashion-mnist").test_labels) == 10_000
+    mnist.cache_clear()
+    shutil.copy(likeness / file, fashion / file)
+    with pytest.raises(hl.DataError, match=f"FashionMNIST/raw/{file} is a file of MNIST, not of FashionMNIST"):
+        mnist("fashion-mnist")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("file", data.MNIST_MD5)
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_what_is_no_file_is_not_read(
+    name: str, file: str, kind: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is anything downloaded into it, where the other files are missing."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    raw = tmp_path / data.MNIST_LIKE[name] / "raw"
+    raw.mkdir(parents=True)
+    NO_FILES[kind](raw / f"{file}{packed}")
+    with pytest.raises(hl.DataError, match=f"{file}{packed} is no regular file"):
+        mnist(name)
+    if not packed:
+        for other in data.MNIST_MD5:
+            if other != file:
+                write_idx(
+                    raw / other, *((60_000 if "train" in other else 10_000), 28, 28)[: 3 if "idx3" in other else 1]
+                )
+        assert data.mnist_present(name)
+        with pytest.raises(hl.DataError, match=rf"{file} is no regular file|expected labels 0 to 9 in train"):
+            mnist(name)
+
+
+def test_a_file_without_end_is_not_read(likeness: Path) -> None:
+    os.truncate(likeness / "train-images-idx3-ubyte", 2**31)
+    with pytest.raises(hl.DataError, match="train-images-idx3-ubyte has 2,147,483,648 bytes, more than"):
         mnist()
 
 
