@@ -299,13 +299,24 @@ def folder() -> Path:
 MNIST_LIKE = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 """Data sets in MNIST's file format, and the name of their torchvision class, which is also their folder's."""
 
-MNIST_MD5 = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+"""Of MNIST and of all data sets in its format, unpacked."""
+
+IDX_MD5 = {
+    "mnist": (
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+    "fashion-mnist": (
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
+    ),
 }
-"""The four unpacked files of data in MNIST's format, and the checksums of MNIST's own."""
+"""The checksums of their `IDX_FILES`: other data of the same shape and labels is found out by them alone."""
 
 _LARGEST_IDX, _LARGEST_IMAGE = 2**30, 2**20
 """Bytes that are read of one file: MNIST's largest has 47 million, an image of 32 x 32 pixels some thousands."""
@@ -348,7 +359,7 @@ def mnist(name: str = "mnist") -> Source:
 def mnist_present(name: str = "mnist") -> bool:
     """Whether the files of `mnist` are all in the data folder."""
     raw = folder() / MNIST_LIKE[name] / "raw"
-    return all((raw / file).exists() for file in MNIST_MD5)
+    return all((raw / file).exists() for file in IDX_FILES)
 
 
 def _check_free(*paths: Path) -> None:
@@ -363,7 +374,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
     raw = root / MNIST_LIKE[name] / "raw"
     if not mnist_present(name):
-        _check_free(*(raw / f"{file}{packed}" for file in MNIST_MD5 for packed in ("", ".gz")))
+        _check_free(*(raw / f"{file}{packed}" for file in IDX_FILES for packed in ("", ".gz")))
         try:
             root.mkdir(parents=True, exist_ok=True)
             getattr(datasets, MNIST_LIKE[name])(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -374,7 +385,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
                 f"({_first_line(error)}); put its four unpacked IDX files there"
             ) from error
     prefix = "train" if train else "t10k"
-    files = [raw / file for file in MNIST_MD5 if file.startswith(prefix)]
+    files = [raw / file for file in IDX_FILES if file.startswith(prefix)]
     for file in files:
         _check_file(file, _LARGEST_IDX)
     try:
@@ -400,16 +411,18 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def _check_contents(name: str, file: Path) -> None:
-    """Raises `DataError` where ``file`` is MNIST's and should not be, or should be and is not."""
+    """Raises `DataError` unless ``file`` is that of the data set, by its checksum."""
     with file.open("rb") as content:
         found = file_digest(content, "md5").hexdigest()
-    if name == "mnist" and found != MNIST_MD5[file.name]:
-        raise DataError(
-            f"{file} is not MNIST's file of this name (MD5 {found}, expected {MNIST_MD5[file.name]}): other data, or "
-            "damaged; put it elsewhere, and MNIST is downloaded anew"
-        )
-    if name != "mnist" and found in MNIST_MD5.values():
-        raise DataError(f"{file} is a file of MNIST, not of {MNIST_LIKE[name]}; remove it, and that is downloaded anew")
+    if found == IDX_MD5[name][IDX_FILES.index(file.name)]:
+        return
+    owners = (
+        f"{MNIST_LIKE[other]}'s {IDX_FILES[sums.index(found)]}" for other, sums in IDX_MD5.items() if found in sums
+    )
+    raise DataError(
+        f"{file} is not {MNIST_LIKE[name]}'s but {next(owners, 'other data, or damaged')} (MD5 {found}); move it away, "
+        f"and {MNIST_LIKE[name]} is downloaded anew"
+    )
 
 
 CIFAR_CLASSES = {

@@ -273,58 +273,59 @@ def write_idx(file: Path, *shape: int, tail: bytes = b"") -> None:
         out.write(tail)
 
 
-def write_likeness(raw: Path) -> dict[str, str]:
-    """Black images with the labels 0 to 9 by turns, as many as MNIST has; returns their checksums."""
+def write_likeness(raw: Path, pixel: int) -> tuple[str, ...]:
+    """Images of little but black with the labels 0 to 9 by turns, as many as MNIST has; returns their checksums."""
     raw.mkdir(parents=True)
     for part, n in (("train", 60_000), ("t10k", 10_000)):
-        write_idx(raw / f"{part}-images-idx3-ubyte", n, 28, 28, tail=part.encode())
-        write_idx(raw / f"{part}-labels-idx1-ubyte", n, tail=bytes(range(10)) * (n // 10))
-    return {file: md5((raw / file).read_bytes()).hexdigest() for file in data.MNIST_MD5}
+        write_idx(raw / f"{part}-images-idx3-ubyte", n, 28, 28, tail=bytes([pixel]))
+        labels = bytes((label + pixel) % 10 for label in range(10))
+        write_idx(raw / f"{part}-labels-idx1-ubyte", n, tail=labels * (n // 10))
+    return tuple(md5((raw / file).read_bytes()).hexdigest() for file in data.IDX_FILES)
 
 
 @pytest.fixture
 def likeness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files that count as MNIST's own, since their checksums stand in the place of those."""
+    """Files that count as MNIST's and Fashion-MNIST's own, since their checksums stand in the place of those."""
     monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
-    monkeypatch.setattr(data, "MNIST_MD5", write_likeness(tmp_path / "MNIST" / "raw"))
-    return tmp_path / "MNIST" / "raw"
+    for pixel, (name, kind) in enumerate(data.MNIST_LIKE.items(), 1):
+        monkeypatch.setitem(data.IDX_MD5, name, write_likeness(tmp_path / kind / "raw", pixel))
+    return tmp_path
 
 
-def test_checksums_are_those_that_mnist_has(likeness: Path) -> None:
-    assert mnist().train_labels.bincount().tolist() == [6000] * 10
+def test_files_with_the_right_checksums_are_read(likeness: Path) -> None:
+    assert mnist().train_labels[:3].tolist() == [1, 2, 3]
+    assert mnist("fashion-mnist").train_labels[:3].tolist() == [2, 3, 4]
     assert hl.benchmarks.split_mnist().image_shape == (28, 28)
 
 
-@pytest.mark.parametrize("file", data.MNIST_MD5)
-def test_other_data_under_mnists_file_names_is_named(file: str, likeness: Path) -> None:
-    """Of the right shape, with the right labels: Fashion-MNIST's or Kuzushiji-MNIST's, say."""
-    content = bytearray((likeness / file).read_bytes())
-    content[-11], content[-12] = content[-12], content[-11]
-    content[-1] += -9 if "labels" in file else 1
-    (likeness / file).write_bytes(content)
-    with pytest.raises(hl.DataError, match=f"{file} is not MNIST's file of this name .*: other data, or damaged"):
+@pytest.mark.parametrize("name", data.MNIST_LIKE)
+@pytest.mark.parametrize("file", data.IDX_FILES)
+def test_other_data_under_mnists_file_names_is_named(name: str, file: str, likeness: Path) -> None:
+    """Of the right shape, with the right labels: Kuzushiji-MNIST's, say, or one that is damaged."""
+    path = likeness / data.MNIST_LIKE[name] / "raw" / file
+    content = bytearray(path.read_bytes())
+    content[-2:] = content[:-3:-1]
+    path.write_bytes(content)
+    with pytest.raises(
+        hl.DataError, match=rf"raw/{file} is not {data.MNIST_LIKE[name]}'s but other data, or damaged \("
+    ):
+        mnist(name)
+
+
+@pytest.mark.parametrize("file", data.IDX_FILES)
+def test_files_of_one_data_set_in_the_place_of_the_other_are_named(file: str, likeness: Path) -> None:
+    mine, other = (likeness / kind / "raw" / file for kind in ("MNIST", "FashionMNIST"))
+    aside = mine.read_bytes()
+    shutil.copy(other, mine)
+    other.write_bytes(aside)
+    with pytest.raises(hl.DataError, match=f"/MNIST/raw/{file} is not MNIST's but FashionMNIST's {file} "):
         mnist()
-
-
-@pytest.mark.parametrize("file", data.MNIST_MD5)
-def test_mnist_under_the_name_of_fashion_mnist_is_named(
-    file: str, likeness: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fashion = likeness.parents[1] / "FashionMNIST" / "raw"
-    write_likeness(fashion)
-    for other in data.MNIST_MD5:  # something else than MNIST's, of the same form
-        with (fashion / other).open("r+b") as out:
-            out.seek(16)
-            out.write(bytes([3]))
-    assert len(mnist("fashion-mnist").test_labels) == 10_000
-    mnist.cache_clear()
-    shutil.copy(likeness / file, fashion / file)
-    with pytest.raises(hl.DataError, match=f"FashionMNIST/raw/{file} is a file of MNIST, not of FashionMNIST"):
+    with pytest.raises(hl.DataError, match=f"/FashionMNIST/raw/{file} is not FashionMNIST's but MNIST's {file} "):
         mnist("fashion-mnist")
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-@pytest.mark.parametrize("file", data.MNIST_MD5)
+@pytest.mark.parametrize("name", data.MNIST_LIKE)
+@pytest.mark.parametrize("file", data.IDX_FILES)
 @pytest.mark.parametrize("kind", NO_FILES)
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_what_is_no_file_is_not_read(
@@ -338,7 +339,7 @@ def test_what_is_no_file_is_not_read(
     with pytest.raises(hl.DataError, match=f"{file}{packed} is no regular file"):
         mnist(name)
     if not packed:
-        for other in data.MNIST_MD5:
+        for other in data.IDX_FILES:
             if other != file:
                 write_idx(
                     raw / other, *((60_000 if "train" in other else 10_000), 28, 28)[: 3 if "idx3" in other else 1]
@@ -349,7 +350,7 @@ def test_what_is_no_file_is_not_read(
 
 
 def test_a_file_without_end_is_not_read(likeness: Path) -> None:
-    os.truncate(likeness / "train-images-idx3-ubyte", 2**31)
+    os.truncate(likeness / "MNIST" / "raw" / "train-images-idx3-ubyte", 2**31)
     with pytest.raises(hl.DataError, match="train-images-idx3-ubyte has 2,147,483,648 bytes, more than"):
         mnist()
 
