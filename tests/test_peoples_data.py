@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import hyperlearn as hl
 from hyperlearn.benchmarks import Benchmark, Task, permuted, split
 from hyperlearn.data import Examples, Source, as_float, concatenate, flip_and_crop
-from hyperlearn.nets import resnet
+from hyperlearn.nets.layout import channels_last
 
 WHOLE: dict[str, Any] = {"iterations": 20, "batch_size": 16, "target": "mlp-10", "device": "cpu"}
 
@@ -265,18 +265,23 @@ def test_fisher_information_of_a_network_that_calls_view() -> None:
 
 
 @pytest.mark.parametrize("vmapped", [False, True])
-def test_a_resnet_puts_colours_side_by_side_itself(vmapped: bool) -> None:
-    """Its convolutions are faster so; a layout that is lost on the way shows in no result."""
-    net = hl.nets.ResNet((3, 32, 32), 8, 10).eval()
-    images = flip_and_crop(as_float(torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)))
-    made = (
-        torch.vmap(lambda one: resnet.channels_last(one[None])[0])(images) if vmapped else resnet.channels_last(images)
-    )
+def test_colours_side_by_side(vmapped: bool) -> None:
+    images = torch.rand(5, 3, 8, 8)
+    made = torch.vmap(lambda one: channels_last(one[None])[0])(images) if vmapped else channels_last(images)
     assert torch.equal(made, images)
     assert made.is_contiguous(memory_format=torch.channels_last)
+    assert channels_last(made).data_ptr() == made.data_ptr()
+
+
+@pytest.mark.parametrize(("name", "first"), [("resnet-8", "conv"), ("resnet-8-group", "conv"), ("lenet", "conv1")])
+def test_the_librarys_networks_put_colours_side_by_side_themselves(name: str, first: str) -> None:
+    """Their convolutions are faster so; a layout that is lost on the way shows in no result."""
+    net = hl.nets.parse(name)((3, 32, 32), 10).eval()
     seen: list[bool] = []
-    net.conv.register_forward_pre_hook(
+    getattr(net, first).register_forward_pre_hook(
         lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
     )
+    images = flip_and_crop(as_float(torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)))
+    assert images.is_contiguous()
     assert torch.equal(net(images), net(images.contiguous(memory_format=torch.channels_last)))
     assert seen == [True, True]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..errors import InputError
+from .layout import channels_last
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which von Oswald et al. (2020) standardize red, green and blue, for CIFAR too: the statistics of ImageNet."""
@@ -97,14 +98,6 @@ class _Block(nn.Module):
         shortcut = x[:, :, :: self.stride, :: self.stride]
         shortcut = pad(shortcut, (0, 0, 0, 0, self.added // 2, self.added // 2))
         return (self.norm2(self.conv2(inner)) + shortcut).relu()
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """The same images ``[B, channels, h, w]``, their colours side by side in memory, where convolutions are fastest.
-
-    As ``contiguous(memory_format=torch.channels_last)``, which `torch.vmap` does not take.
-    """
-    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def _norm(norm: Norm, channels: int) -> nn.Module:
