@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .data import CIFAR_CLASSES, Examples, Source, cifar, digits, mnist, rank_in_class
+from .data import CIFAR_CLASSES, Examples, Source, channels_in_front, cifar, digits, mnist, rank_in_class
 from .errors import InputError
 
 
@@ -36,8 +36,10 @@ class Benchmark:
     A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
     any order.
 
-    Raises `InputError` where the tasks differ in shape or number of classes, where a label lies outside them, or where
-    images or labels have a type that cannot be learnt from.
+    Images are bytes, or floats of one precision; some tasks may have these and others those.
+
+    Raises `InputError` where the tasks differ in shape or number of classes, where a label lies outside them, where
+    images or labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
     """
 
     name: str
@@ -54,8 +56,13 @@ class Benchmark:
                     f"{self.name}: task {number} has {len(task.classes)} classes, task 0 has "
                     f"{self.classes_per_task}; all tasks need the same number"
                 )
-            for part, examples in (("training", task.train), ("test", task.test)):
-                _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
+            for part, examples in (("training", task.train), ("validation", task.validation), ("test", task.test)):
+                if len(examples) or part != "validation":
+                    _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
+        parts = (part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test))
+        floats = {str(kind): None for kind in parts if kind.is_floating_point}  # in order
+        if len(floats) > 1:
+            raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
         object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
 
     @property
@@ -91,17 +98,31 @@ def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> Non
     images, labels = examples.images.dtype, examples.labels.dtype
     if not (images == torch.uint8 or images.is_floating_point) or labels != torch.int64:
         raise InputError(
-            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point, and "
-            "labels torch.int64"
+            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point (tokens "
+            "and other integers are not taken), and labels torch.int64"
         )
-    if images.is_floating_point and not bool(examples.images.isfinite().all()):
-        raise InputError(f"{where}: NaN or infinite values")
+    if images.is_floating_point:
+        _check_floats(where, examples.images)
     if examples.labels.shape != (len(examples),):
         raise InputError(f"{where}: labels of shape {tuple(examples.labels.shape)}, expected one for each image, [n]")
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= benchmark.classes_per_task:
         raise InputError(
             f"{where}: labels from {low} to {high}, but the task has classes 0 to {benchmark.classes_per_task - 1}"
+        )
+
+
+def _check_floats(where: str, images: Tensor) -> None:
+    if not bool(images.isfinite().all()):
+        raise InputError(f"{where}: NaN or infinite values")
+    if images.numel() == 0:
+        return
+    low, high = (float(value) for value in images.aminmax())
+    # Standardized images are below 0 or between whole numbers somewhere, those in [0, 1] end at 1.
+    if low >= 0 and 1 < high <= 255 and bool((images == images.trunc()).all()):
+        raise InputError(
+            f"{where}: whole numbers up to {high:g} in {images.dtype} look like bytes, which are not in [0, 1]; pass "
+            "torch.uint8, 0 to 255, or divide by the largest value there can be, 255 for bytes"
         )
 
 
@@ -114,34 +135,65 @@ def split(
 ) -> Benchmark:
     """Cut a data set into tasks of consecutive classes: (0, 1), (2, 3), ...
 
+    Classes are the labels that occur among the training images, whatever whole numbers these are, from low to high.
+
     Args:
         name: the benchmark's name.
         source: the whole data set.
         classes_per_task: how many classes each task has; must divide the number of classes.
         validation: the fraction of each task's training images to hold out, in [0, 1).
-        order: all classes, in the order in which tasks take them; default: 0, 1, 2, ...
+        order: all classes, in the order in which tasks take them; default: from low to high.
 
     Raises:
-        InputError: classes that cannot be cut so, or a fraction out of range.
+        InputError: classes that cannot be cut so, test images of a class that training lacks, labels that are no whole
+            numbers, one for each image, or a fraction out of range.
 
     Example:
         >>> [task.classes for task in split("shuffled", digits(), order=[3, 1, 4, 0, 5, 9, 2, 6, 8, 7]).tasks]
         [('3', '1'), ('4', '0'), ('5', '9'), ('2', '6'), ('8', '7')]
+        >>> letters = Source(*2 * (torch.zeros(4, 28, 28, dtype=torch.uint8), torch.tensor([1, 5, 7, 3])))
+        >>> [task.classes for task in split("letters", letters).tasks]
+        [('1', '3'), ('5', '7')]
     """
+    counted, classes = _counted(name, source, order)
+    tasks = tuple(_tasks(name, counted, classes_per_task, validation, classes))
+    usual = order is None or list(order) == sorted(order)
+    return Benchmark(name, tasks, () if usual else (f"classes in the order {' '.join(classes)}",))
+
+
+def _counted(name: str, source: Source, order: Sequence[int] | None = None) -> tuple[Source, tuple[str, ...]]:
+    """The same images with their classes counted from 0, in ``order``, and the names of the classes, their labels."""
+    for part, images, labels in (("training", *source[:2]), ("test", *source[2:])):
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise InputError(f"{name}: {part} labels of {labels.dtype}; whole numbers are needed, such as torch.int64")
+        if labels.shape != (len(images),):
+            raise InputError(
+                f"{name}: {part} labels of shape {tuple(labels.shape)} for {len(images)} images, expected one for each"
+            )
+        if len(labels) == 0:
+            raise InputError(f"{name}: there are no {part} images")
+    train, test = source.train_labels.long(), source.test_labels.long()
+    labels = train.unique()  # [classes], sorted
+    lacking = sorted({*test.unique().tolist()} - {*labels.tolist()})
+    if lacking:
+        raise InputError(
+            f"{name}: test images of {_in_words(lacking)}, of which there are no training images; training has "
+            f"{_in_words(labels.tolist())}"
+        )
     if order is None:
-        return Benchmark(name, tuple(_tasks(name, source, classes_per_task, validation)))
-    classes = int(source.train_labels.max()) + 1
-    if sorted(order) != list(range(classes)):
-        raise InputError(f"{name}: an order names each class, 0 to {classes - 1}, once; got {list(order)}")
-    place = torch.tensor(order).argsort()  # [classes], of each class in the order
-    ordered = source._replace(
-        train_labels=place[source.train_labels.long()], test_labels=place[source.test_labels.long()]
-    )
-    named = [str(label) for label in order]
-    tasks = tuple(_tasks(name, ordered, classes_per_task, validation, named))
-    return Benchmark(
-        name, tasks, () if named == sorted(named, key=int) else (f"classes in the order {' '.join(named)}",)
-    )
+        order = labels.tolist()
+    elif sorted(order) != labels.tolist():
+        raise InputError(f"{name}: an order names each class, {_in_words(labels.tolist())}, once; got {list(order)}")
+    place = torch.searchsorted(labels, torch.tensor(order)).argsort()  # [classes], of each class in the order
+    train, test = (place[torch.searchsorted(labels, each)] for each in (train, test))
+    return source._replace(train_labels=train, test_labels=test), tuple(str(int(label)) for label in order)
+
+
+def _in_words(labels: list[int]) -> str:
+    """Labels from low to high: ``0 to 9``, or ``1, 3, 5``."""
+    if len(labels) > 2 and labels[-1] - labels[0] == len(labels) - 1:
+        return f"{labels[0]} to {labels[-1]}"
+    return ", ".join(map(str, labels[:10])) + (f", ... ({len(labels)} in all)" if len(labels) > 10 else "")
 
 
 def _tasks(
@@ -149,15 +201,13 @@ def _tasks(
     source: Source,
     classes_per_task: int,
     validation: float,
-    names: Sequence[str] = (),
+    classes: Sequence[str],
 ) -> list[Task]:
-    """Tasks of consecutive classes, which are called by their labels unless they have ``names``."""
-    classes = int(source.train_labels.max()) + 1
-    if classes_per_task < 1 or classes % classes_per_task:
-        raise InputError(f"{name}: {classes} classes cannot be cut into tasks of {classes_per_task}")
-    names = names or [str(label) for label in range(classes)]
+    """Tasks of consecutive ``classes``, by whose places in the sequence the images are labelled."""
+    if classes_per_task < 1 or len(classes) % classes_per_task:
+        raise InputError(f"{name}: {len(classes)} classes cannot be cut into tasks of {classes_per_task}")
     tasks = []
-    for number, first in enumerate(range(0, classes, classes_per_task)):
+    for number, first in enumerate(range(0, len(classes), classes_per_task)):
 
         def part(images: Tensor, labels: Tensor, first: int = first, number: int = number) -> Examples:
             mine = (labels >= first) & (labels < first + classes_per_task)
@@ -168,7 +218,7 @@ def _tasks(
             Task(
                 *_hold_out(train, validation),
                 part(source.test_images, source.test_labels),
-                tuple(names[first : first + classes_per_task]),
+                tuple(classes[first : first + classes_per_task]),
             )
         )
     return tasks
@@ -179,19 +229,27 @@ def permuted(
 ) -> Benchmark:
     """The same classes in every task, each task with its own fixed permutation of the pixels.
 
-    The first task is not permuted (von Oswald et al. 2020). Images are padded with zeros on all sides before.
+    The first task is not permuted (von Oswald et al. 2020). Images are padded with zeros on all sides before. Classes
+    are the labels that occur among the training images, as for `split`.
 
     Args:
         name: the benchmark's name.
-        source: the whole data set, gray images ``[n, h, w]``.
+        source: the whole data set, images ``[n, h, w]`` or ``[n, channels, h, w]``; of any shape without padding.
         tasks: how many permutations.
         padding: zeros to add on each side (Permuted MNIST: 2, so 32 x 32).
         validation: the fraction of training images to hold out, in [0, 1).
         seed: of the permutations; they belong to the benchmark and not to a run.
 
     Raises:
-        InputError: no task, or a fraction out of range.
+        InputError: no task, images that cannot be padded, labels that `split` refuses, or a fraction out of range.
     """
+    source, classes = _counted(name, source)
+    image_shape = tuple(source.train_images.shape[1:])
+    if padding and len(image_shape) != 2 and not channels_in_front(image_shape):
+        raise InputError(
+            f"{name}: images of shape {image_shape} cannot be padded, only [height, width] and [channels, height, "
+            "width] with 1, 3 or 4 channels; padding=0 takes all"
+        )
     generator = torch.Generator().manual_seed(seed)
     train_images, test_images = (
         functional.pad(images, (padding,) * 4) for images in (source.train_images, source.test_images)
@@ -207,7 +265,6 @@ def permuted(
 
         train = _examples(shuffle(train_images), source.train_labels, number)
         test = _examples(shuffle(test_images), source.test_labels, number)
-        classes = tuple(str(label) for label in range(int(source.train_labels.max()) + 1))
         made.append(Task(*_hold_out(train, validation), test, classes))
     usual = TASKS.get(name, tasks)
     return Benchmark(name, tuple(made), () if tasks == usual else (f"{tasks} tasks",))

@@ -7,15 +7,17 @@ it is drawn. Nothing is read or downloaded when this module is imported.
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+import stat
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -79,21 +81,42 @@ class Examples:
 def as_float(images: Tensor) -> Tensor:
     """``uint8`` images as floats in [0, 1]; floating-point images as they are.
 
-    Images with channels get their colours side by side in memory (channels-last), the order in which a processor's
-    convolutions are fastest.
+    Both lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
+
+    Example:
+        >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
     """
     if images.dtype != torch.uint8:
-        return images
-    order = torch.channels_last if images.dim() == 4 else torch.preserve_format
-    return images.to(torch.float32, memory_format=order).div_(255)
+        return images.contiguous()
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def concatenate(parts: list[Examples]) -> Examples:
-    """Examples of several tasks as one set."""
+    """Examples of several tasks as one set.
+
+    Where some images are bytes and others floats, bytes become floats in [0, 1] first.
+
+    Raises `InputError` where floats of several precisions would come together.
+
+    Example:
+        >>> bytes_, floats = torch.full((1, 2), 255, dtype=torch.uint8), torch.tensor([[0.5, 1.0]])
+        >>> number = torch.zeros(1, dtype=torch.int64)
+        >>> concatenate([Examples(images, number, number) for images in (bytes_, floats)]).images
+        tensor([[1.0000, 1.0000],
+                [0.5000, 1.0000]])
+    """
+    images = [part.images for part in parts]
+    if len({each.dtype for each in images}) > 1:
+        images = [as_float(each) for each in images]
+        kinds = {str(each.dtype): None for each in images}  # in order
+        if len(kinds) > 1:
+            raise InputError(
+                f"images of {' and '.join(kinds)} cannot be put together (bytes count as torch.float32); give all "
+                "floating-point images one type"
+            )
     return Examples(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.tasks for part in parts]),
+        torch.cat(images), torch.cat([part.labels for part in parts]), torch.cat([part.tasks for part in parts])
     )
 
 
@@ -133,6 +156,37 @@ def draw_rows(
         drawn = drawn[batch_size:]
 
 
+def check_augmentable(shape: Sequence[int], name: str) -> None:
+    """Raises `InputError` unless images of ``shape``, one of those of ``name``, can go through `flip_and_crop`.
+
+    Channels in another place than in front would be mirrored and cropped as if they were columns.
+
+    Example:
+        >>> check_augmentable((3, 32, 32), "mine")
+        >>> check_augmentable((32, 32, 3), "mine")
+        Traceback (most recent call last):
+        ...
+        hyperlearn.errors.InputError: augmentation flip-crop is for images [channels, height, width]; ...
+    """
+    if channels_in_front(shape):
+        return
+    behind = len(shape) == 3 and channels_in_front(shape[::-1])
+    raise InputError(
+        f"augmentation flip-crop is for images [channels, height, width]; those of {name} have shape {tuple(shape)}: "
+        + ("images.permute(0, 3, 1, 2) puts the channels in front" if behind else "1, 3 or 4 channels are needed")
+    )
+
+
+def channels_in_front(shape: Sequence[int]) -> bool:
+    """Whether an image of ``shape`` is ``[channels, height, width]``: gray, colours, or colours with alpha.
+
+    Example:
+        >>> channels_in_front((3, 32, 32)), channels_in_front((32, 32, 3)), channels_in_front((28, 28))
+        (True, False, False)
+    """
+    return len(shape) == 3 and shape[0] in (1, 3, 4)
+
+
 def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:
     """Augmentation for small images: each is mirrored or not, padded with zeros and cropped to its size at random.
 
@@ -140,16 +194,20 @@ def flip_and_crop(images: Tensor, padding: int = 4) -> Tensor:
     random numbers of the device that they are on.
 
     Args:
-        images: ``[B, channels, h, w]``.
+        images: ``[B, channels, h, w]``, of 1, 3 or 4 channels.
         padding: zeros on each side.
 
     Returns:
         Images of the same shape and type.
 
+    Raises:
+        InputError: images of another shape (`check_augmentable`).
+
     Example:
         >>> flip_and_crop(torch.rand(5, 3, 32, 32)).shape
         torch.Size([5, 3, 32, 32])
     """
+    check_augmentable(images.shape[1:], "the batch")
     n, device = len(images), images.device
     flips = torch.rand(n, device=device) < 0.5
     tops, lefts = torch.randint(2 * padding + 1, (2, n), device=device)
@@ -166,13 +224,13 @@ def flipped_and_cropped(images: Tensor, flips: Tensor, tops: Tensor, lefts: Tens
         lefts: ``[B]``, its first column.
         padding: zeros on each side.
     """
-    n, _, height, width = images.shape
-    images = torch.where(flips[:, None, None, None], images.flip(3), images)
-    padded = functional.pad(images, (padding,) * 4).permute(0, 2, 3, 1)  # [B, h + 2p, w + 2p, channels]
-    image = torch.arange(n, device=images.device)[:, None, None]
+    n, channels, height, width = images.shape
+    padded = functional.pad(images, (padding,) * 4)  # [B, channels, h + 2p, w + 2p]
     rows = tops[:, None] + torch.arange(height, device=images.device)  # [B, h]
     columns = lefts[:, None] + torch.arange(width, device=images.device)  # [B, w]
-    return padded[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # channels-last, as it came
+    columns = torch.where(flips[:, None], padded.shape[3] - 1 - columns, columns)  # of the image before it is mirrored
+    places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).flatten(1)  # [B, h * w], in the padded image
+    return padded.flatten(2).gather(2, places[:, None].expand(n, channels, -1)).view(images.shape)
 
 
 def rank_in_class(labels: Tensor) -> Tensor:
@@ -240,6 +298,40 @@ def folder() -> Path:
 MNIST_LIKE = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 """Data sets in MNIST's file format, and the name of their torchvision class, which is also their folder's."""
 
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+"""Of MNIST and of all data sets in its format, unpacked."""
+
+IDX_MD5 = {
+    "mnist": (
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+    "fashion-mnist": (
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
+    ),
+}
+"""The checksums of their `IDX_FILES`: other data of the same shape and labels is found out by them alone."""
+
+_LARGEST_IDX, _LARGEST_IMAGE = 2**30, 2**20
+"""Bytes that are read of one file: MNIST's largest has 47 million, an image of 32 x 32 pixels some thousands."""
+
+
+def _check_file(path: Path, largest: int | None = None) -> None:
+    """Raises `DataError` unless ``path`` is a regular file of at most so many bytes; pipes may never end."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path} is no regular file; put a file there, or nothing")
+    if largest and found.st_size > largest:
+        raise DataError(f"{path} has {found.st_size:,} bytes, more than the {largest:,} that are read")
+
 
 def _check_name(name: str, known: Iterable[str]) -> None:
     if name not in known:
@@ -253,7 +345,8 @@ def mnist(name: str = "mnist") -> Source:
     Read from ``FOLDER/MNIST/raw`` (``FOLDER/FashionMNIST/raw``) in torchvision's layout, else downloaded there by
     torchvision.
 
-    Raises `InputError` for another name, and `DataError` where a file is unreadable or damaged, or a download fails.
+    Raises `InputError` for another name, and `DataError` where a file is unreadable, damaged or of another data set, or
+    a download fails.
     """
     _check_name(name, MNIST_LIKE)
     root = folder()
@@ -265,8 +358,14 @@ def mnist(name: str = "mnist") -> Source:
 def mnist_present(name: str = "mnist") -> bool:
     """Whether the files of `mnist` are all in the data folder."""
     raw = folder() / MNIST_LIKE[name] / "raw"
-    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    return all((raw / part).exists() for part in parts)
+    return all((raw / file).exists() for file in IDX_FILES)
+
+
+def _check_free(*paths: Path) -> None:
+    """Raises `DataError` where something else than a file is in the place of one that a download writes."""
+    for path in paths:
+        if path.exists():
+            _check_file(path)
 
 
 def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -274,6 +373,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
     raw = root / MNIST_LIKE[name] / "raw"
     if not mnist_present(name):
+        _check_free(*(raw / f"{file}{packed}" for file in IDX_FILES for packed in ("", ".gz")))
         try:
             root.mkdir(parents=True, exist_ok=True)
             getattr(datasets, MNIST_LIKE[name])(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -283,11 +383,14 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
                 f"{MNIST_LIKE[name]} is not in {raw} and could not be downloaded "
                 f"({_first_line(error)}); put its four unpacked IDX files there"
             ) from error
+    prefix = "train" if train else "t10k"
+    files = [raw / file for file in IDX_FILES if file.startswith(prefix)]
+    for file in files:
+        _check_file(file, _LARGEST_IDX)
     try:
         # Not through torchvision's class, which takes files of an old format in their place where it finds them.
-        prefix = "train" if train else "t10k"
-        images = datasets.mnist.read_image_file(str(raw / f"{prefix}-images-idx3-ubyte"))
-        labels = datasets.mnist.read_label_file(str(raw / f"{prefix}-labels-idx1-ubyte"))
+        images = datasets.mnist.read_image_file(str(files[0]))
+        labels = datasets.mnist.read_label_file(str(files[1]))
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise DataError(
             f"{raw} holds a damaged or unreadable file of the {'training' if train else 'test'} part "
@@ -301,7 +404,24 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         )
     if labels.unique().tolist() != list(range(10)):
         raise DataError(f"{raw}: expected labels 0 to 9 in {prefix}-labels-idx1-ubyte, found others or not all of them")
+    for file in files:
+        _check_contents(name, file)
     return images, labels
+
+
+def _check_contents(name: str, file: Path) -> None:
+    """Raises `DataError` unless ``file`` is that of the data set, by its checksum."""
+    with file.open("rb") as content:
+        found = file_digest(content, "md5").hexdigest()
+    if found == IDX_MD5[name][IDX_FILES.index(file.name)]:
+        return
+    owners = (
+        f"{MNIST_LIKE[other]}'s {IDX_FILES[sums.index(found)]}" for other, sums in IDX_MD5.items() if found in sums
+    )
+    raise DataError(
+        f"{file} is not {MNIST_LIKE[name]}'s but {next(owners, 'other data, or damaged')} (MD5 {found}); move it away, "
+        f"and {MNIST_LIKE[name]} is downloaded anew"
+    )
 
 
 CIFAR_CLASSES = {
@@ -336,7 +456,8 @@ def cifar(name: str) -> Source:
     kept in `cifar_cache`, which is made anew where it is damaged or where the images are others.
 
     Raises `InputError` for another name, and `DataError` for a class that is missing or has fewer images than others,
-    for an image that is damaged, not of 32 x 32 pixels or not RGB, for damaged files, and where a download fails.
+    for an image that is damaged, not of 32 x 32 pixels, not RGB or of another format than its name says, for damaged
+    files, for what is no file in a file's place, and where a download fails.
     """
     _check_name(name, _TORCHVISION)
     root = folder()
@@ -382,6 +503,7 @@ def _download_cifar(name: str, root: Path) -> Path:
     from torchvision import datasets
 
     kind, inner = _TORCHVISION[name]
+    _check_free(root / getattr(datasets, kind).filename)
     try:
         root.mkdir(parents=True, exist_ok=True)
         getattr(datasets, kind)(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -422,14 +544,17 @@ class _Listing(NamedTuple):
 def _list_images(place: Path) -> _Listing:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
+    if not _is_folder(place):
+        _check_file(place)
     try:
-        if place.is_dir():
+        if _is_folder(place):
             files = {path: path.stat() for path in place.glob("*/*/*")}
             stamps = {path.relative_to(place).as_posix(): (s.st_size, s.st_mtime_ns) for path, s in files.items()}
         else:
             with ZipFile(place) as archive:
                 stamps = {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist()}
-    except (OSError, BadZipFile) as error:
+    # A damaged zip may make its reader raise anything.
+    except Exception as error:
         raise DataError(f"{place} cannot be read ({_first_line(error)})") from error
     images = []
     for path in sorted(stamps):
@@ -440,10 +565,16 @@ def _list_images(place: Path) -> _Listing:
     return _Listing(images, sha256(repr(sorted(stamps.items())).encode()).hexdigest())
 
 
+def _is_folder(place: Path) -> bool:
+    """Whether ``place`` is an ImageFolder; else it is a zip of one, by its name."""
+    return place.suffix != ".zip"
+
+
 def _decode(name: str, place: Path, listed: _Listing) -> Source:
     parts: list[Tensor] = []
     with ExitStack() as stack:
-        archive = None if place.is_dir() else stack.enter_context(ZipFile(place))
+        stack.enter_context(warnings.catch_warnings(action="ignore"))  # decoders warn of large images before errors
+        archive = None if _is_folder(place) else stack.enter_context(ZipFile(place))
         for part in ("train", "test"):
             images, labels = [], []
             for label, kind in enumerate(CIFAR_CLASSES[name]):
@@ -456,15 +587,24 @@ def _decode(name: str, place: Path, listed: _Listing) -> Source:
 
 
 def _image(place: Path, path: str, archive: ZipFile | None) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """One image, ``[3, 32, 32]``."""
-    from PIL import Image
+    """One image, ``[3, 32, 32]``, read by the decoder of its name's ending alone: others may start programs."""
+    from PIL import Image, UnidentifiedImageError
 
+    if archive is None:
+        _check_file(place / path, _LARGEST_IMAGE)
+    elif (unpacked := archive.getinfo(path).file_size) > _LARGEST_IMAGE:  # of which no more is ever read
+        raise DataError(
+            f"{place}: {path} unpacks to {unpacked:,} bytes, more than the {_LARGEST_IMAGE:,} that are read"
+        )
     try:
         content = (place / path).read_bytes() if archive is None else archive.read(path)
-        with Image.open(io.BytesIO(content)) as image:
+        kind = Image.registered_extensions()[Path(path).suffix.lower()]
+        with Image.open(io.BytesIO(content), formats=[kind]) as image:
             size, mode = image.size, image.mode
             if (size, mode) == (_CIFAR_SHAPE[1:], "RGB"):
                 return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{place}: {path} is no readable image (its content is not {kind})") from error
     # A damaged file may make a decoder raise anything.
     except Exception as error:
         raise DataError(f"{place}: {path} is no readable image ({_first_line(error)})") from error
@@ -498,6 +638,7 @@ def _checked(name: str, place: Path, source: Source) -> Source:
 def _read_cache(file: Path, fingerprint: str) -> Source | None:
     """What was decoded before; None where there is nothing, where it is damaged, or where it is of other images."""
     try:
+        _check_file(file)
         state = load_tensors(file)
         return Source(*state["source"]) if state["of"] == [_CIFAR_CACHE, fingerprint] else None
     except Exception:  # a file may hold anything

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .errors import InputError
 from .params import Params
 from .swap import call_with
 
@@ -80,9 +81,29 @@ def entropy(logits: Tensor) -> Tensor:
 def infer_by_entropy(logits: Tensor) -> Prediction:
     """Take each image to be from the task whose network is surest about it (von Oswald et al. 2020, section 2.3).
 
+    Where networks are so sure that their entropies are equal, 0 to the last digit, the one whose largest logit is
+    farthest above its second largest is taken.
+
     Args:
         logits: ``[T, B, classes]``, of all tasks learnt so far.
+
+    Raises:
+        InputError: a logit that is NaN or +inf, or an image of whose classes all are masked by -inf.
+
+    Example, two tasks that leave no doubt and one that does:
+        >>> infer_by_entropy(torch.tensor([[[0.0, 200.0]], [[900.0, 0.0]], [[5.0, 3.0]]]))
+        Prediction(labels=tensor([0]), tasks=tensor([1]))
     """
-    tasks = entropy(logits).argmin(0)  # [B]
+    largest = logits.topk(min(2, logits.shape[-1]), -1).values  # [T, B, 2]
+    finite = largest[..., 0].isfinite()  # NaN counts as the largest
+    if not bool(finite.all()):  # a wait for the device, right before that of the evaluation
+        task = int(finite.all(1).logical_not().nonzero()[0])
+        raise InputError(
+            f"task {task} gives logits that are NaN, +inf, or -inf for all classes, from which no task can be "
+            "inferred; finite ones are needed, and -inf for a class that is masked"
+        )
+    entropies = entropy(logits)  # [T, B]
+    margins = largest[..., 0] - largest[..., -1]
+    tasks = margins.masked_fill(entropies > entropies.amin(0), -torch.inf).argmax(0)  # [B]
     labels = logits.argmax(-1).gather(0, tasks[None])[0]
     return Prediction(labels, tasks)

@@ -24,7 +24,7 @@ from torch.optim import Adam, Optimizer
 from . import benchmarks, evaluation
 from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
-from .data import Batch, Examples, draw_rows, flip_and_crop
+from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop
 from .errors import InputError
 from .files import digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
@@ -264,11 +264,8 @@ class Run:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.benchmark = config.limited(benchmark)
-        if config.augmentation and len(benchmark.image_shape) != 3:
-            raise InputError(
-                f"augmentation {config.augmentation} is for images [channels, height, width]; those of "
-                f"{benchmark.name} have shape {benchmark.image_shape}"
-            )
+        if config.augmentation:
+            check_augmentable(benchmark.image_shape, benchmark.name)
         self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
         self.random = RandomStream(self.seed, self.device)
         steps = sum(config.steps(len(task.train)) for task in self.benchmark.tasks)
@@ -319,7 +316,9 @@ class Run:
 
     def start(self, checkpoint: Path | None) -> Path | None:
         """Take up the run's checkpoint in the folder ``checkpoint``, or begin; returns the file that it is kept in."""
-        name, images = self.benchmark.name, self.benchmark.tasks[0].train.images.dtype
+        name = self.benchmark.name
+        types = {part.images.dtype for task in self.benchmark.tasks for part in (task.train, task.test)}
+        images = max(types, key=lambda kind: kind.is_floating_point)  # floats are of one type, bytes fit all weights
         weights = next((p.dtype for p in self.learner.parameters()), images)
         if images not in (torch.uint8, weights):
             raise InputError(f"{name}: images of {images}, but the weights are {weights}; images.to({weights}) helps")

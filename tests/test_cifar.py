@@ -1,12 +1,14 @@
 """CIFAR-10/100 from its files to a row of Table 3, on a few images that the tests draw themselves."""
 
 import importlib.util
+import io
 import json
 import os
 import pickle
 import shutil
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_data import NO_FILES
 from test_training import stopped
 from torch import Tensor
 from torchvision import datasets
@@ -244,6 +247,102 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(damage: str, zipped: bool, h
     assert len(cifar("cifar-10")) == 4
 
 
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("where", ["cifar10/train/ship/2.png", "cifar100-first50.zip", "cifar-100-python.tar.gz"])
+def test_what_is_no_file_is_not_read(kind: str, where: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / where).unlink(missing_ok=True)
+    if where.endswith(".tar.gz"):
+        (home / "cifar100-first50.zip").unlink()  # so that it is downloaded
+    NO_FILES[kind](home / where)
+    name = "cifar-10" if "cifar10/" in where else "cifar-100"
+    with pytest.raises(hl.DataError, match=f"{where} is no regular file"):
+        cifar(name)
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_in_the_place_of_decoded_images(kind: str, home: Path) -> None:
+    NO_FILES[kind](data.cifar_cache("cifar-10"))
+    assert len(cifar("cifar-10").train_labels) == 30
+    assert data.cifar_cache("cifar-10").is_file() == (kind != "folder")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
+
+
+def encoded(kind: str) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels("cifar-10", "train", 0, 0)).save(content, kind)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_ending_says_which_decoder_reads_the_image(
+    ending: str, zipped: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostScript would be given to Ghostscript, a program of its own; no decoder but the named one sees a file."""
+    kind = Image.registered_extensions()[ending]
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", fail)
+    (home / "cifar10" / "train" / "ship" / "2.png").unlink()
+    file = home / "cifar10" / "train" / "ship" / f"2{ending.upper()}"
+    foreign = [EPS, b"GIF89a", encoded("PNG" if kind != "PNG" else "BMP")]
+    for content in (*foreign, encoded(kind)):
+        file.write_bytes(content)
+        if zipped:
+            zip_of(home / "cifar10", home / "cifar10.zip")
+            (home / "cifar10").rename(home / "aside")
+        cifar.cache_clear()
+        if content in foreign:
+            with pytest.raises(
+                hl.DataError, match=rf"2{ending.upper()} is no readable image \(its content is not {kind}"
+            ):
+                cifar("cifar-10")
+        else:
+            assert len(cifar("cifar-10").train_labels) == 30
+        if zipped:
+            (home / "aside").rename(home / "cifar10")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_image_that_is_too_large_is_not_read(zipped: bool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros: a zip of some kilobytes unpacks to any size."""
+    file = home / "cifar10" / "train" / "ship" / "2.png"
+    content = file.read_bytes()
+    file.write_bytes(content + bytes(2**20 - len(content)))  # as large as may be
+    assert len(cifar("cifar-10").train_labels) == 30
+    file.write_bytes(content + bytes(2**20 + 1 - len(content)))
+    if zipped:
+        with zipfile.ZipFile(home / "cifar10.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in (home / "cifar10").rglob("*.png"):
+                archive.write(path, path.relative_to(home / "cifar10"))
+        shutil.rmtree(home / "cifar10")
+        read = zipfile.ZipFile.read
+        monkeypatch.setattr(
+            zipfile.ZipFile, "read", lambda self, path: fail() if "ship/2" in path else read(self, path)
+        )
+    cifar.cache_clear()
+    with pytest.raises(
+        hl.DataError, match=r"train/ship/2.png (unpacks to|has) 1,048,577 bytes, more than the 1,048,576"
+    ):
+        cifar("cifar-10")
+
+
+def test_an_image_of_many_pixels_is_not_decoded(home: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """Nor does the decoder's warning come beside the one line."""
+    file = home / "cifar10" / "train" / "ship" / "2.png"
+    for side, message in ((10_000, "has 10000 x 10000 pixels in mode RGB"), (20_000, "is no readable image")):
+        header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+        chunks = [header, b"IDAT" + zlib.compress(b"")]
+        file.write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + b"".join((len(c) - 4).to_bytes(4, "big") + c + zlib.crc32(c).to_bytes(4, "big") for c in chunks)
+        )
+        cifar.cache_clear()
+        with pytest.raises(hl.DataError, match=f"train/ship/2.png {message}"):
+            cifar("cifar-10")
+    assert not recwarn.list
+
+
 def test_fewer_classes_of_cifar_100_than_fifty(home: Path, folders: Path) -> None:
     (home / "cifar100-first50.zip").unlink()
     shutil.copytree(folders / "cifar100", home / "cifar100", ignore=shutil.ignore_patterns("mountain"))
@@ -349,7 +448,7 @@ def test_every_crop_and_both_sides_are_drawn() -> None:
     """The image tells its rows and columns, so that what came out tells what was drawn."""
     torch.manual_seed(0)
     row, column = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    made = flip_and_crop(torch.stack([row, column])[None].expand(20_000, 2, 32, 32))
+    made = flip_and_crop(torch.stack([row, column, torch.zeros(32, 32)])[None].expand(20_000, 3, 32, 32))
     flipped = made[:, 1, 16, 16] > made[:, 1, 16, 17]
     down = made[:, 0, 16, 16] - 16  # from -4 to 4
     right = torch.where(flipped, 15 - made[:, 1, 16, 16], made[:, 1, 16, 16] - 16)

@@ -5,13 +5,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
 import torch
 
 import hyperlearn as hl
-from hyperlearn.data import Examples, as_float, cifar, draw_indices, flip_and_crop, mnist
+from hyperlearn import data
+from hyperlearn.data import Examples, as_float, cifar, draw_indices, mnist
 
 
 def examples(n: int = 6, classes: int = 2, task: int = 0) -> Examples:
@@ -27,16 +29,6 @@ def test_bytes_become_fractions_and_floats_stay() -> None:
     assert as_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0.0, 1.0]
     floats = torch.randn(3)
     assert as_float(floats) is floats
-
-
-def test_colours_lie_side_by_side_also_after_augmentation() -> None:
-    """Convolutions are faster so; a step that loses the order on its way has to copy, and shows in no result."""
-    images = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
-    for made in (as_float(images), flip_and_crop(as_float(images), padding=1)):
-        assert made.shape == images.shape
-        assert made.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(as_float(images) * 255, images.float())
-    assert as_float(images[:, 0]).is_contiguous()
 
 
 def test_each_pass_draws_every_example_once() -> None:
@@ -181,7 +173,7 @@ def test_types_that_cannot_be_learnt_from_are_refused(images: torch.dtype, label
 
 def test_images_in_another_precision_than_the_weights_are_refused() -> None:
     good = examples()
-    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=good.images.double())),))
+    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=as_float(good.images).double())),))
     with pytest.raises(hl.InputError, match=r"images of torch.float64, but the weights are torch.float32"):
         hl.run("finetune", double, iterations=1, target="mlp-5")
 
@@ -205,6 +197,14 @@ def test_classes_must_divide_evenly() -> None:
     with pytest.raises(hl.InputError, match="10 classes cannot be cut into tasks of 3"):
         hl.benchmarks.split("mine", hl.data.digits(), classes_per_task=3)
 
+
+# What may be in a file's place and is none: reading a pipe waits without end, some devices never end.
+
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+}
 
 # MNIST's files: from the local copy where there is one.
 
@@ -258,6 +258,100 @@ def test_a_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
 def test_swapped_files_are_noticed(copy: Path) -> None:
     shutil.copy(copy / "t10k-images-idx3-ubyte", copy / "train-images-idx3-ubyte")
     with pytest.raises(hl.DataError, match="expected 60000 images of 28 x 28"):
+        mnist()
+
+
+# Files that only look like MNIST's
+
+
+def write_idx(file: Path, *shape: int, tail: bytes = b"") -> None:
+    """Zeros in MNIST's format, which take no room on most disks, and ``tail`` at the end."""
+    with file.open("wb") as out:
+        out.write(bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape))
+        out.truncate(out.tell() + torch.Size(shape).numel())
+        out.seek(-len(tail), os.SEEK_END)
+        out.write(tail)
+
+
+def write_likeness(raw: Path, pixel: int) -> tuple[str, ...]:
+    """Images of little but black with the labels 0 to 9 by turns, as many as MNIST has; returns their checksums."""
+    raw.mkdir(parents=True)
+    for part, n in (("train", 60_000), ("t10k", 10_000)):
+        write_idx(raw / f"{part}-images-idx3-ubyte", n, 28, 28, tail=bytes([pixel]))
+        labels = bytes((label + pixel) % 10 for label in range(10))
+        write_idx(raw / f"{part}-labels-idx1-ubyte", n, tail=labels * (n // 10))
+    return tuple(md5((raw / file).read_bytes()).hexdigest() for file in data.IDX_FILES)
+
+
+@pytest.fixture
+def likeness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that count as MNIST's and Fashion-MNIST's own, since their checksums stand in the place of those."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    for pixel, (name, kind) in enumerate(data.MNIST_LIKE.items(), 1):
+        monkeypatch.setitem(data.IDX_MD5, name, write_likeness(tmp_path / kind / "raw", pixel))
+    return tmp_path
+
+
+def test_files_with_the_right_checksums_are_read(likeness: Path) -> None:
+    assert mnist().train_labels[:3].tolist() == [1, 2, 3]
+    assert mnist("fashion-mnist").train_labels[:3].tolist() == [2, 3, 4]
+    assert hl.benchmarks.split_mnist().image_shape == (28, 28)
+
+
+@pytest.mark.parametrize("name", data.MNIST_LIKE)
+@pytest.mark.parametrize("file", data.IDX_FILES)
+def test_other_data_under_mnists_file_names_is_named(name: str, file: str, likeness: Path) -> None:
+    """Of the right shape, with the right labels: Kuzushiji-MNIST's, say, or one that is damaged."""
+    path = likeness / data.MNIST_LIKE[name] / "raw" / file
+    content = bytearray(path.read_bytes())
+    content[-2:] = content[:-3:-1]
+    path.write_bytes(content)
+    with pytest.raises(
+        hl.DataError, match=rf"raw/{file} is not {data.MNIST_LIKE[name]}'s but other data, or damaged \("
+    ):
+        mnist(name)
+
+
+@pytest.mark.parametrize("file", data.IDX_FILES)
+def test_files_of_one_data_set_in_the_place_of_the_other_are_named(file: str, likeness: Path) -> None:
+    mine, other = (likeness / kind / "raw" / file for kind in ("MNIST", "FashionMNIST"))
+    aside = mine.read_bytes()
+    shutil.copy(other, mine)
+    other.write_bytes(aside)
+    with pytest.raises(hl.DataError, match=f"/MNIST/raw/{file} is not MNIST's but FashionMNIST's {file} "):
+        mnist()
+    with pytest.raises(hl.DataError, match=f"/FashionMNIST/raw/{file} is not FashionMNIST's but MNIST's {file} "):
+        mnist("fashion-mnist")
+
+
+@pytest.mark.parametrize("name", data.MNIST_LIKE)
+@pytest.mark.parametrize("file", data.IDX_FILES)
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_what_is_no_file_is_not_read(
+    name: str, file: str, kind: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is anything downloaded into it, where the other files are missing."""
+    monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
+    raw = tmp_path / data.MNIST_LIKE[name] / "raw"
+    raw.mkdir(parents=True)
+    NO_FILES[kind](raw / f"{file}{packed}")
+    with pytest.raises(hl.DataError, match=f"{file}{packed} is no regular file"):
+        mnist(name)
+    if not packed:
+        for other in data.IDX_FILES:
+            if other != file:
+                write_idx(
+                    raw / other, *((60_000 if "train" in other else 10_000), 28, 28)[: 3 if "idx3" in other else 1]
+                )
+        assert data.mnist_present(name)
+        with pytest.raises(hl.DataError, match=rf"{file} is no regular file|expected labels 0 to 9 in train"):
+            mnist(name)
+
+
+def test_a_file_without_end_is_not_read(likeness: Path) -> None:
+    os.truncate(likeness / "MNIST" / "raw" / "train-images-idx3-ubyte", 2**31)
+    with pytest.raises(hl.DataError, match="train-images-idx3-ubyte has 2,147,483,648 bytes, more than"):
         mnist()
 
 

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import pytest
 import torch
 from torch import nn
@@ -23,6 +25,70 @@ def test_the_surest_task_is_taken() -> None:
     predicted = infer_by_entropy(torch.stack([unsure, sure, unsure]))
     assert predicted.tasks.tolist() == [1]
     assert predicted.labels.tolist() == [1]
+
+
+def test_of_networks_that_leave_no_doubt_the_one_with_the_largest_margin_is_taken() -> None:
+    """Their entropies are 0 to the last digit; the first task would be taken by its place alone."""
+    sure = torch.tensor([[-200.0, 200.0, 0.0], [300.0, 0.0, -5.0], [0.0, 0.0, 250.0], [5.0, 4.0, 3.0]])  # [T, classes]
+    assert entropy(sure).tolist()[:3] == [0, 0, 0]
+    for order in permutations(range(4)):
+        predicted = infer_by_entropy(sure[list(order), None])
+        assert (predicted.tasks.tolist(), predicted.labels.tolist()) == ([order.index(1)], [0])
+    # Neither the size of the logits nor a margin without certainty counts.
+    high = torch.tensor([[[1000.0, 850.0]], [[200.0, 0.0]], [[60.0, 0.0]]])
+    assert infer_by_entropy(high).tasks.tolist() == [1]
+
+
+def test_without_ties_the_least_entropy_decides() -> None:
+    torch.manual_seed(0)
+    for classes in (2, 3, 10):
+        logits = 3 * torch.randn(6, 2000, classes)
+        assert torch.equal(infer_by_entropy(logits).tasks, entropy(logits).argmin(0))
+
+
+def test_of_equal_networks_the_first_is_taken() -> None:
+    for logits in (torch.zeros(3, 2, 4), torch.full((3, 2, 4), 7.0), torch.randn(3, 2, 1), torch.randn(1, 2, 4)):
+        assert infer_by_entropy(logits).tasks.tolist() == [0, 0]
+
+
+def test_masked_classes_do_not_stand_in_the_way() -> None:
+    inf = float("inf")
+    masked = torch.tensor([[[0.0, 1.0, -inf]], [[9.0, -inf, -inf]], [[-inf, 3.0, 0.0]]])
+    predicted = infer_by_entropy(masked)
+    assert (predicted.tasks.tolist(), predicted.labels.tolist()) == ([1], [0])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("at", [(0, 0, 0), (1, 2, 1), (2, 1, 1)])
+def test_logits_from_which_nothing_follows_are_refused(value: float, at: tuple[int, int, int]) -> None:
+    logits = torch.randn(3, 4, 2)
+    logits[at] = value
+    with pytest.raises(hl.InputError, match=f"task {at[0]} gives logits that are NaN, "):
+        infer_by_entropy(logits)
+
+
+def test_an_image_without_any_class_is_refused() -> None:
+    logits = torch.randn(3, 4, 2)
+    logits[1, 2] = float("-inf")
+    with pytest.raises(hl.InputError, match=r"task 1 gives logits that are .* -inf for all classes"):
+        infer_by_entropy(logits)
+
+
+@pytest.mark.parametrize("method", ["scratch", "hnet"])
+def test_a_target_with_an_infinite_logit_ends_in_one_line(method: str) -> None:
+    class Infinite(nn.Module):
+        def __init__(self, outputs: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(64, outputs)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = self.layer(images.flatten(1))
+            return logits if self.training else logits + torch.tensor([float("inf"), 0.0])
+
+    tasks = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
+    sizes = {"chunk_size": 50} if method == "hnet" else {}
+    with pytest.raises(hl.InputError, match="from which no task can be inferred"):
+        hl.run(method, tasks, scenario="cl3", target=Infinite, iterations=2, device="cpu", **sizes)
 
 
 def test_all_tasks_at_once_equal_one_by_one() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .layout import channels_last
 
 CHANNELS = (20, 50)
 KERNEL = 5
@@ -47,7 +48,7 @@ class LeNet(nn.Module):
         self.head = nn.Linear(HIDDEN, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images[:, None] if self.gray else images  # [B, channels, h, w]
+        x = images[:, None] if self.gray else channels_last(images)  # [B, channels, h, w]
         for conv in (self.conv1, self.conv2):
             x = nn.functional.max_pool2d(conv(x).relu(), 2)
         return self.head(self.hidden(x.flatten(1)).relu())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..errors import InputError
+from .layout import channels_last
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which von Oswald et al. (2020) standardize red, green and blue, for CIFAR too: the statistics of ImageNet."""
@@ -74,7 +75,7 @@ class ResNet(nn.Module):
         self.head = nn.Linear(WIDTHS[-1], outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = (images - self.mean) / self.std  # [B, 3, h, w]
+        x = (channels_last(images) - self.mean) / self.std  # [B, 3, h, w]
         x = self.norm(self.conv(x)).relu()  # [B, 16, h, w]
         x = self.blocks(x)  # [B, 64, h/4, w/4]
         return self.head(x.mean((2, 3)))

@@ -1,0 +1,287 @@
+"""Data as people have it: right where the meaning is certain, else one line that says what is expected."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hyperlearn as hl
+from hyperlearn.benchmarks import Benchmark, Task, permuted, split
+from hyperlearn.data import Examples, Source, as_float, concatenate, flip_and_crop
+from hyperlearn.nets.layout import channels_last
+
+WHOLE: dict[str, Any] = {"iterations": 20, "batch_size": 16, "target": "mlp-10", "device": "cpu"}
+
+
+def each_part(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
+    parts = (replace(part, images=change(part.images)) for part in (task.train, task.validation, task.test))
+    return Task(*parts, task.classes)
+
+
+def one_task(images: Tensor) -> Benchmark:
+    """Two classes by turns."""
+    n = len(images)
+    examples = Examples(images, torch.arange(n) % 2, torch.zeros(n, dtype=torch.int64))
+    return Benchmark("mine", (Task(examples, examples.take(slice(0)), examples, ("a", "b")),))
+
+
+def labelled(labels: list[int] | Tensor, test: list[int] | Tensor | None = None) -> Source:
+    """An image for each label, which tells its place."""
+    train = torch.as_tensor(labels)
+    other = train if test is None else torch.as_tensor(test)
+    images = torch.arange(max(len(train), len(other)), dtype=torch.uint8)[:, None, None].expand(-1, 8, 8)
+    return Source(images[: len(train)], train, images[: len(other)], other)
+
+
+# Bytes and floats
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_task_in_floats_among_tasks_in_bytes_changes_nothing(number: int) -> None:
+    """In `joint` the images of all tasks come together."""
+    digits = hl.benchmarks.split_digits()
+    tasks = list(digits.tasks)
+    tasks[number] = each_part(tasks[number], as_float)
+    mixed = replace(digits, tasks=tuple(tasks))
+    for method in ("joint", "finetune"):
+        made, expected = (hl.run(method, each, scenario="cl3", **WHOLE) for each in (mixed, digits))
+        assert made.accuracy_matrix == expected.accuracy_matrix
+
+
+def test_bytes_stay_bytes_among_themselves() -> None:
+    parts = [task.train for task in hl.benchmarks.split_digits().tasks]
+    assert concatenate(parts).images.dtype == torch.uint8
+    assert concatenate([replace(part, images=as_float(part.images)) for part in parts]).images.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kinds", [(torch.float32, torch.float64), (torch.uint8, torch.float64)])
+def test_floats_of_two_precisions_do_not_come_together(kinds: tuple[torch.dtype, torch.dtype]) -> None:
+    parts = [task.train for task in hl.benchmarks.split_digits().tasks]
+    parts = [replace(part, images=part.images.to(kind)) for part, kind in zip(parts, kinds, strict=False)]
+    with pytest.raises(hl.InputError, match=r"images of torch.float32 and torch.float64 cannot be put together"):
+        concatenate(parts)
+
+
+def test_all_floats_of_a_benchmark_are_of_one_type() -> None:
+    digits = hl.benchmarks.split_digits().tasks
+    single = each_part(digits[0], as_float)
+    double = each_part(digits[0], lambda images: as_float(images).double())
+    with pytest.raises(hl.InputError, match=r"mine: images of torch.float32 and torch.float64; give all"):
+        Benchmark("mine", (single, double))
+    # Bytes go with any floats, but these have to be of the weights' type, whichever task has them.
+    with pytest.raises(hl.InputError, match=r"images of torch.float64, but the weights are torch.float32"):
+        hl.run("finetune", Benchmark("mine", (digits[0], double)), **WHOLE)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_bytes_stored_as_floats_are_refused(part: str, kind: torch.dtype) -> None:
+    (task, *_) = hl.benchmarks.split_digits(validation=0.2).tasks
+    task = each_part(task, lambda images: as_float(images).to(kind))
+    wrong = replace(task, **{part: replace(getattr(task, part), images=(255 * getattr(task, part).images).round())})
+    named = {"train": "training"}.get(part, part)
+    with pytest.raises(hl.InputError, match=rf"task 0, {named} images: whole numbers up to 255 in {kind}.*torch.uint8"):
+        Benchmark("mine", (wrong,))
+    Benchmark("mine", (task,))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images: (images - 0.3) / 0.4,
+        lambda images: 2 * images - 1,
+        lambda images: (images > 0.5).float(),
+        lambda images: torch.zeros_like(images),
+        lambda images: 3 * images,
+        lambda images: 1000 * (images > 0.5).float(),
+    ],
+    ids=["standardized", "-1 to 1", "black and white", "black", "brightened", "beyond bytes"],
+)
+def test_other_floats_are_taken_as_they_are(change: Callable[[Tensor], Tensor]) -> None:
+    task = each_part(each_part(hl.benchmarks.split_digits().tasks[0], as_float), change)
+    made = Benchmark("mine", (task,))
+    assert made.tasks[0].train.images is task.train.images
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16, torch.int8, torch.bool])
+def test_tokens_and_other_integers_are_refused(kind: torch.dtype) -> None:
+    with pytest.raises(
+        hl.InputError, match=rf"{kind} with labels of torch.int64; images are torch.uint8.*\(tokens and"
+    ):
+        one_task(torch.randint(2, (8, 20)).to(kind))
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "tasks"),
+    [
+        ([*range(1, 5)], [("1", "2"), ("3", "4")]),
+        ([7, 1, 5, 3], [("1", "3"), ("5", "7")]),
+        ([-1, 1], [("-1", "1")]),
+        ([10**12, 4], [("4", str(10**12))]),
+    ],
+)
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.uint8])
+def test_classes_are_the_labels_that_occur(labels: list[int], tasks: list[tuple[str, ...]], kind: torch.dtype) -> None:
+    if not all(torch.iinfo(kind).min <= label <= torch.iinfo(kind).max for label in labels):
+        kind = torch.int64
+    source = labelled(torch.tensor(labels * 3, dtype=kind))
+    made = split("mine", source)
+    assert [task.classes for task in made.tasks] == tasks
+    for task in made.tasks:
+        for part in (task.train, task.test):
+            found = [str(labels[int(place) % len(labels)]) for place in part.images[:, 0, 0]]
+            assert found == [task.classes[label] for label in part.labels]
+    for task in permuted("mine", source, tasks=2).tasks:
+        assert task.classes == tuple(name for pair in tasks for name in pair)
+        found = [str(labels[int(place) % len(labels)]) for place in task.train.images.amax((1, 2))]
+        assert found == [task.classes[label] for label in task.train.labels]
+
+
+def test_twenty_six_letters() -> None:
+    """EMNIST's letters have labels 1 to 26."""
+    letters = labelled(torch.arange(1, 27).repeat(2))
+    made = split("letters", letters)
+    assert len(made) == 13
+    assert all(task.train.labels.unique().tolist() == [0, 1] for task in made.tasks)
+    with pytest.raises(hl.InputError, match="letters: 26 classes cannot be cut into tasks of 3"):
+        split("letters", letters, classes_per_task=3)
+
+
+def test_an_order_names_the_labels_that_occur() -> None:
+    source = labelled([1, 3, 5, 7])
+    made = split("mine", source, order=[7, 1, 3, 5])
+    assert [task.classes for task in made.tasks] == [("7", "1"), ("3", "5")]
+    assert [task.train.images[task.train.labels == 0][0, 0, 0].item() for task in made.tasks] == [3, 1]
+    for order in ([0, 1, 2, 3], [1, 3, 5], [1, 3, 5, 5], [1, 3, 5, 7, 9]):
+        with pytest.raises(hl.InputError, match="an order names each class, 1, 3, 5, 7, once; got"):
+            split("mine", source, order=order)
+
+
+@pytest.mark.parametrize("make", [split, permuted])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (labelled([0, 1, 2, 3], [0, 1, 4, 9]), "test images of 4, 9, of which there are no .*; training has 0 to 3"),
+        (labelled([1, 2], [0, 1, 2]), "mine: test images of 0, of which there are no .*; training has 1, 2"),
+        (labelled([0, 1], range(40)), "test images of 2 to 39, of which"),
+        (labelled([0, 1], range(0, 40, 2)), r"test images of 2, 4, .*, 20, ... \(19 in all\), of which"),
+        (labelled(torch.tensor([0.0, 1.0])), "mine: training labels of torch.float32; whole numbers are needed"),
+        (labelled([0, 1], torch.tensor([True, False])), "mine: test labels of torch.bool; whole numbers are needed"),
+        (labelled(torch.tensor([[0], [1]])), r"mine: training labels of shape \(2, 1\) for 2 images, expected one"),
+        (labelled([0, 1])._replace(test_labels=torch.arange(3)), r"test labels of shape \(3,\) for 2 images"),
+        (labelled(torch.arange(0)), "mine: there are no training images"),
+        (labelled([0, 1], torch.arange(0)), "mine: there are no test images"),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_classes(make: Callable[..., Benchmark], source: Source, message: str) -> None:
+    with pytest.raises(hl.InputError, match=message):
+        make("mine", source)
+
+
+# Channels
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((32, 32, 3), r"shape \(32, 32, 3\): images.permute\(0, 3, 1, 2\) puts the channels in front"),
+        ((28, 28, 1), r"puts the channels in front"),
+        ((32, 32, 4), r"puts the channels in front"),
+        ((2, 32, 32), r"shape \(2, 32, 32\): 1, 3 or 4 channels are needed"),
+        ((28, 28), r"shape \(28, 28\): 1, 3 or 4 channels are needed"),
+        ((784,), r"shape \(784,\): 1, 3 or 4 channels are needed"),
+        ((3, 8, 32, 32), r"1, 3 or 4 channels are needed"),
+    ],
+)
+def test_images_whose_columns_are_no_columns_are_not_augmented(shape: tuple[int, ...], hint: str) -> None:
+    images = torch.rand(4, *shape)
+    with pytest.raises(hl.InputError, match=f"those of the batch have .*{hint}"):
+        flip_and_crop(images)
+    with pytest.raises(hl.InputError, match=r"augmentation flip-crop is for images .*those of mine have shape"):
+        hl.run("finetune", one_task(images), augmentation="flip-crop", **WHOLE)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_colour_stays_one_colour(channels: int) -> None:
+    colour = torch.arange(1, channels + 1)
+    made = flip_and_crop(colour[None, :, None, None].repeat(50, 1, 9, 9))
+    found = {tuple(pixel.tolist()) for pixel in made.movedim(1, 3).reshape(-1, channels)}
+    assert found == {tuple(colour.tolist()), (0,) * channels}
+
+
+def test_colours_behind_are_not_padded_as_columns() -> None:
+    labels = torch.tensor([0, 1])
+    for shape in ((32, 32, 3), (784,), (2, 8, 8)):
+        images = torch.arange(2 * torch.Size(shape).numel()).view(2, *shape).to(torch.uint8)
+        source = Source(images, labels, images, labels)
+        with pytest.raises(hl.InputError, match=r"mine: images of shape .* cannot be padded.*padding=0 takes all"):
+            permuted("mine", source)
+        assert permuted("mine", source, padding=0).image_shape == shape
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    assert permuted("mine", Source(images, labels, images, labels)).image_shape == (3, 12, 12)
+
+
+class Tutorial(nn.Module):
+    """As in PyTorch's tutorial on CIFAR: ``view`` takes what lies in memory in the order of its dimensions alone."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 5), nn.Linear(6 * 14 * 14, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.is_contiguous()
+        x = nn.functional.max_pool2d(self.conv(x).relu(), 2)
+        out: Tensor = self.fc(x.view(-1, 6 * 14 * 14))
+        return out
+
+
+@pytest.mark.parametrize("method", ["finetune", "hnet", "ewc", "joint"])
+@pytest.mark.parametrize("augmentation", [None, "flip-crop"])
+def test_a_network_that_calls_view(method: str, augmentation: str | None) -> None:
+    """Whatever the images' type, and also where somebody has put their channels in front by ``permute``."""
+    images = torch.randint(256, (12, 32, 32, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    sizes = {"chunk_size": 200} if method == "hnet" else {}
+    settings: dict[str, Any] = {"iterations": 2, "batch_size": 4, "augmentation": augmentation, "device": "cpu"}
+    made = [
+        hl.run(method, one_task(each), target=Tutorial, **settings, **sizes)
+        for each in (images.contiguous(), images, images / 255, (images / 255).contiguous())
+    ]
+    assert all(each.accuracy_matrix == made[0].accuracy_matrix for each in made)
+
+
+def test_fisher_information_of_a_network_that_calls_view() -> None:
+    net, images = Tutorial(2), torch.randint(256, (6, 32, 32, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    fishers = [
+        hl.fisher_information(net, dict(net.named_parameters()), each, torch.arange(6) % 2)
+        for each in (images, as_float(images))
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*(fisher.values() for fisher in fishers), strict=True))
+
+
+@pytest.mark.parametrize("vmapped", [False, True])
+def test_colours_side_by_side(vmapped: bool) -> None:
+    images = torch.rand(5, 3, 8, 8)
+    made = torch.vmap(lambda one: channels_last(one[None])[0])(images) if vmapped else channels_last(images)
+    assert torch.equal(made, images)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert channels_last(made).data_ptr() == made.data_ptr()
+
+
+@pytest.mark.parametrize(("name", "first"), [("resnet-8", "conv"), ("resnet-8-group", "conv"), ("lenet", "conv1")])
+def test_the_librarys_networks_put_colours_side_by_side_themselves(name: str, first: str) -> None:
+    """Their convolutions are faster so; a layout that is lost on the way shows in no result."""
+    net = hl.nets.parse(name)((3, 32, 32), 10).eval()
+    seen: list[bool] = []
+    getattr(net, first).register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    images = flip_and_crop(as_float(torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)))
+    assert images.is_contiguous()
+    assert torch.equal(net(images), net(images.contiguous(memory_format=torch.channels_last)))
+    assert seen == [True, True]
