@@ -12,6 +12,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
+from torch import Tensor
 
 from .errors import InputError
 
@@ -134,6 +135,31 @@ def save_tensors(path: Path, content: object) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def check_alike(found: Mapping[str, object], like: Mapping[str, Tensor]) -> None:
+    """Raise `InputError` unless ``found`` has tensors of the names, shapes and dtypes that ``like`` has, all finite.
+
+    A value that is not finite is let pass where ``like`` has one too.
+
+    Example:
+        >>> check_alike({"weight": torch.zeros(3)}, {"weight": torch.ones(3)})
+        >>> check_alike({"weight": torch.zeros(2)}, {"weight": torch.ones(3)})
+        Traceback (most recent call last):
+        hyperlearn.errors.InputError: weight: a tensor [3] of torch.float32 is needed
+    """
+    if found.keys() != like.keys():
+        raise InputError(f"there are {', '.join(map(str, found))}, not {', '.join(like)}")
+    for name, made in like.items():
+        tensor = found[name]
+        if not isinstance(tensor, Tensor) or (tensor.shape, tensor.dtype, tensor.layout) != (
+            made.shape,
+            made.dtype,
+            made.layout,
+        ):
+            raise InputError(f"{name}: a tensor {list(made.shape)} of {made.dtype} is needed")
+        if not bool(tensor.isfinite().all()) and bool(made.isfinite().all()):
+            raise InputError(f"{name}: NaN or infinite values")
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:

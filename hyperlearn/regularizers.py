@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
+from .files import check_alike
 from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
 from .swap import call_with
 
@@ -81,6 +82,17 @@ class _Regularizer(ABC):
         self.tasks = list(state["tasks"])
         self.memory.tensors = {name: tensor.to(device) for name, tensor in memory.items()}
         self.memory.numbers = self.hypernet.index(self.tasks)
+
+    def check_state(self, tasks: int) -> None:
+        """Raise `InputError` unless the first so many tasks are remembered, by such tensors as it would keep now."""
+        if self.tasks != list(range(tasks)) or any(type(task) is not int for task in self.tasks):
+            raise InputError(f"tasks {self.tasks} are remembered, not the first {tasks}")
+        kept, made = self.memory.tensors, {}
+        if tasks:
+            with _full_precision(self.hypernet):
+                self.memory.store(self.memory.numbers)
+            self.memory.tensors, made = kept, self.memory.tensors
+        check_alike(kept, made)
 
 
 class OutputRegularizer(_Regularizer):
@@ -277,6 +289,13 @@ class ImportanceWeightedRegularizer(_Regularizer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.fisher = [fisher.to(self.hypernet.task_embeddings.device) for fisher in state["fisher"]]
+
+    def check_state(self, tasks: int) -> None:
+        super().check_state(tasks)
+        like = self.hypernet.task_embeddings.new_zeros(self.hypernet.layout.numel)
+        check_alike({str(i): fisher for i, fisher in enumerate(self.fisher)}, {str(i): like for i in range(tasks)})
+        if any(bool((fisher < 0).any()) for fisher in self.fisher):
+            raise InputError("Fisher information below 0")
 
 
 def _full_precision(hypernet: EmbeddingHypernet) -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
@@ -265,4 +266,9 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         >>> difference({"seed": 0, "beta": 0.01}, {"seed": 0, "beta": 0.1})
         'beta = 0.01, this run has 0.1'
     """
-    return "; ".join(f"{name} = {there.get(name)}, this run has {here.get(name)}" for name in differing(there, here))
+
+    def said(value: object) -> str:
+        return textwrap.shorten(str(value), 100, placeholder=" ...")  # a file may hold anything; one line is printed
+
+    names = differing(there, here)
+    return "; ".join(f"{name} = {said(there.get(name))}, this run has {said(here.get(name))}" for name in names)

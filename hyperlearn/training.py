@@ -5,7 +5,8 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, cached_property
@@ -13,9 +14,10 @@ from hashlib import blake2b
 from math import prod
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from annotated_types import Ge
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
 from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop
 from .errors import InputError
-from .files import digest, load_tensors, save_tensors
+from .files import check_alike, digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .methods.hypernet import HypernetLearner
@@ -197,7 +199,10 @@ def check_scenarios(
     return scenarios
 
 
-@validated(kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+Time = Annotated[float, Ge(0)]
+
+
+@validated(kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class _Position:
     """How far a run has come: what a checkpoint holds beside tensors."""
 
@@ -206,8 +211,24 @@ class _Position:
     accuracy: dict[str, list[list[Fraction]]]
     untrained: dict[str, list[Fraction]]
     inferred: dict[str, Fraction | None]
-    train_seconds: list[float]
-    evaluate_seconds: dict[str, float]
+    train_seconds: list[Time]
+    evaluate_seconds: dict[str, Time]
+
+    def check(self, tasks: int, scenarios: Sequence[str]) -> None:
+        """Raise `InputError` unless a run over so many tasks, measured in ``scenarios``, comes by this position."""
+        if not 0 <= self.task <= tasks or self.step < 0:
+            raise InputError("no such task or step")
+        if self.task + self.step == 0 or (self.task == tasks and self.step > 0):
+            raise InputError("no checkpoint is written before the first step or after the last")
+        for kept in (self.accuracy, self.untrained, self.inferred, self.evaluate_seconds):
+            if kept.keys() != set(scenarios):
+                raise InputError(f"there is something of {', '.join(kept)}, not of {', '.join(scenarios)}")
+        for scenario in scenarios:
+            rows = [self.untrained[scenario], *self.accuracy[scenario]]
+            if [len(row) for row in rows] != [tasks] * (self.task + 1):
+                raise InputError("accuracies are missing")
+        if len(self.train_seconds) != self.task + (self.step > 0):
+            raise InputError("seconds are missing")
 
 
 class RandomStream:
@@ -491,6 +512,7 @@ class Run:
             "position": {name: getattr(self, name) for name in _Position.__dataclass_fields__},
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "without optimizer state": without_state(self.optimizer),
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
@@ -498,6 +520,12 @@ class Run:
 
     def load(self, file: Path) -> None:
         """Go on from a checkpoint; only tensors and plain data are read from it, never code."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch warns of odd tensors, and then they are refused
+            self.take_up(file)
+
+    def take_up(self, file: Path) -> None:
+        """`load` but for PyTorch's warnings."""
         # A file may hold anything, and so torch and the learner may raise anything.
         try:
             state: dict[str, Any] = load_tensors(file, self.device)
@@ -519,31 +547,56 @@ class Run:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's content; raises an error of any kind where it does not fit."""
         position = _Position(**state["position"])
-        tasks = len(self.benchmark)
-        if not (0 <= position.task <= tasks and position.step >= 0):
-            raise ValueError("no such task or step")
-        for measured in (position.untrained, position.accuracy, position.inferred, position.evaluate_seconds):
-            if set(measured) != set(self.scenarios):
-                raise ValueError("other scenarios")
-        for scenario in self.scenarios:
-            rows = [position.untrained[scenario], *position.accuracy[scenario]]
-            if [len(row) for row in rows] != [tasks] * (position.task + 1):
-                raise ValueError("accuracies are missing")
-        if len(position.train_seconds) != position.task + (position.step > 0):
-            raise ValueError("seconds are missing")
+        position.check(len(self.benchmark), self.scenarios)
         vars(self).update(vars(position))
         if self.step and self.step >= self.config.steps(len(self.training_data())):
-            raise ValueError("no such step")
+            raise InputError("no such step")
         self.learner.load_state_dict(state["learner"])
-        if self.learner.learned != self.task or not_finite(self.learner) - self.never_finite:
-            raise ValueError("not the state of a learner at this task")
+        now = {k: v for k, v in self.learner.state_dict().items() if isinstance(v, Tensor)}
+        check_alike({name: state["learner"][name] for name in now}, now)  # load_state_dict converts other dtypes
+        self.learner.check_state(self.task, self.task + (self.step > 0))
+        if not_finite(self.learner) - self.never_finite:
+            raise InputError("weights that are NaN or infinite")
         self.optimizer = self.new_optimizer(self.learner.trainable())
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
-            check_optimizer_state(self.optimizer, state["optimizer"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            take_over(self.optimizer, state["optimizer"], state["without optimizer state"])
         torch.set_rng_state(state["rng"].cpu())
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng_cuda"].cpu())
+
+
+def without_state(optimizer: Optimizer) -> list[int]:
+    """The numbers of the parameters that have no state yet, since they never had a gradient."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    return [number for number, p in enumerate(params) if p not in optimizer.state]
+
+
+@torch.no_grad()
+def take_over(optimizer: Adam, saved: dict[str, Any], without: list[int]) -> None:
+    """Give a new optimizer the state of the one that was saved, which is checked: a fused step trusts its memory.
+
+    Args:
+        optimizer: of the run that goes on.
+        saved: the ``state_dict()`` of its optimizer before.
+        without: what `without_state` said of it.
+
+    Raises an error of any kind where the saved state is not that of the same optimizer.
+    """
+    fresh = optimizer.state_dict()
+    for kept, own in zip(saved["param_groups"], fresh["param_groups"], strict=True):
+        if {**kept, "lr": None} != {**own, "lr": None}:  # the schedule sets the rate before each step
+            raise InputError("an optimizer with other settings")
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    if sorted([*saved["state"], *without]) != list(range(len(params))):
+        raise InputError("the optimizer's state is that of other parameters")
+    for number, kept in saved["state"].items():
+        p = params[number]
+        like = {"step": torch.zeros((), device=p.device), "exp_avg": p, "exp_avg_sq": p}
+        check_alike(kept, like)
+        if bool((kept["step"] < 0) | (kept["exp_avg_sq"] < 0).any()):
+            raise InputError("an optimizer's state below 0")
+        # Copied, for memory of the parameter's own layout: what was read may be a view that repeats one number.
+        optimizer.state[p] = {name: torch.zeros_like(made).copy_(kept[name]) for name, made in like.items()}
 
 
 def _target_maker(
@@ -558,22 +611,6 @@ def _target_maker(
         )
     module = target
     return lambda outputs: module
-
-
-def check_optimizer_state(optimizer: Adam, state: Mapping[str, Any]) -> None:
-    """Raise `ValueError` unless ``state`` is one of ``optimizer``; PyTorch copies other shapes past memory's end."""
-    groups = [{**group, "lr": None} for group in state["param_groups"]]
-    if groups != [{**group, "lr": None} for group in optimizer.state_dict()["param_groups"]]:
-        raise ValueError("another optimizer's settings")
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, kept in state["state"].items():
-        p = parameters[number]
-        if set(kept) != {"step", "exp_avg", "exp_avg_sq"} or kept["step"].shape != () or not kept["step"] >= 0:
-            raise ValueError("not what Adam keeps")
-        for name in ("exp_avg", "exp_avg_sq"):
-            same = kept[name].shape == p.shape and kept[name].dtype == p.dtype and kept[name].layout == p.layout
-            if not (same and bool(kept[name].isfinite().all())):
-                raise ValueError(f"{name} is not that of its parameter")
 
 
 def not_finite(module: nn.Module) -> set[str]:

@@ -95,6 +95,29 @@ def within(part: str, **changed: Any) -> Callable[[Path], None]:
     return state(lambda loaded: loaded[part].update(changed))
 
 
+def moments(**changed: Any) -> Callable[[Path], None]:
+    """Change what the optimizer keeps of each parameter."""
+    return state(lambda loaded: [kept.update(changed) for kept in loaded["optimizer"]["state"].values()] and None)
+
+
+def every_moment(change: Callable[[torch.Tensor], Any]) -> Callable[[Path], None]:
+    return state(lambda loaded: [change(kept["exp_avg_sq"]) for kept in loaded["optimizer"]["state"].values()] and None)
+
+
+def group(**changed: Any) -> Callable[[Path], None]:
+    return state(lambda loaded: loaded["optimizer"]["param_groups"][0].update(changed))
+
+
+def every_weight(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+    return state(
+        lambda loaded: loaded["learner"].update({k: change(v) for k, v in loaded["learner"].items() if "weight" in k})
+    )
+
+
+def extra(**changed: Any) -> Callable[[Path], None]:
+    return state(lambda loaded: loaded["learner"]["_extra_state"].update(changed))
+
+
 def foreign_zip(file: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -159,6 +182,34 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], None], str]] = {
         UNFIT,
     ),
     "no optimizer": (state(lambda old: old.update(optimizer={})), UNFIT),
+    "an optimizer's state of another shape": (moments(exp_avg=torch.zeros(3)), UNFIT),
+    "an optimizer's state of another type": (moments(exp_avg_sq=torch.zeros(1, dtype=torch.float64)), UNFIT),
+    "an optimizer's steps are no scalar": (moments(step=torch.zeros(2)), UNFIT),
+    "an optimizer's steps are negative": (moments(step=torch.tensor(-1.0)), UNFIT),
+    "an optimizer's state with more in it": (moments(max_exp_avg_sq=torch.zeros(1)), UNFIT),
+    "an optimizer's state not finite": (every_moment(lambda m: m.fill_(float("nan"))), UNFIT),
+    "an optimizer's state below 0": (every_moment(lambda m: m.fill_(-1.0)), UNFIT),
+    "an optimizer's state of one parameter is lost": (
+        state(lambda old: old["optimizer"]["state"].pop(0) and None),
+        UNFIT,
+    ),
+    "an optimizer that maximizes": (group(maximize=True), UNFIT),
+    "an optimizer that decays weights": (group(weight_decay=0.5), UNFIT),
+    "an optimizer with other betas": (group(betas=(0.5, 0.5)), UNFIT),
+    "an optimizer of other parameters": (group(params=[0, 1, 2]), UNFIT),
+    "an optimizer of two groups": (
+        state(lambda old: old["optimizer"]["param_groups"].append(old["optimizer"]["param_groups"][0])),
+        UNFIT,
+    ),
+    "weights of another type": (every_weight(lambda w: w.double()), UNFIT),
+    "weights not finite": (every_weight(lambda w: w * float("nan")), UNFIT),
+    "more tasks learnt than finished": (extra(learned=3), UNFIT),
+    "tasks learnt that are no number": (extra(learned="many"), UNFIT),
+    "seconds are lost": (within("position", train_seconds=[1.0]), UNFIT),
+    "seconds not a number": (within("position", train_seconds=[float("nan")] * 3), UNFIT),
+    "a scenario too many": (within("position", untrained={"cl1": [0.5] * 5, "cl2": [0.5] * 5}), UNFIT),
+    "no inferred tasks": (within("position", inferred={}), UNFIT),
+    "at the start": (within("position", task=0, step=0, accuracy={"cl1": []}, train_seconds=[]), UNFIT),
     "a generator's state cut": (state(lambda old: old.update(rng=old["rng"][:10])), UNFIT),
 }
 
@@ -175,6 +226,68 @@ def test_a_bad_checkpoint(damage: str, here: Path, capsys: pytest.CaptureFixture
     assert record.read_bytes() == before
     if not (here / "checkpoints" / CHECKPOINT).is_dir():
         assert cli.main([*RUN, "--checkpoint", "checkpoints", "--no-resume"]) == 0
+
+
+HYPERNETS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "other tasks remembered": lambda old: old["regularizer"].update(tasks=[1]),
+    "a task remembered that is no whole number": lambda old: old["regularizer"].update(tasks=[False]),
+    "no task remembered": lambda old: old["regularizer"].update(tasks=[]),
+    "no memory": lambda old: old["regularizer"].update(memory={}),
+    "memory of another shape": lambda old: old["regularizer"]["memory"].update(weight=torch.zeros(1)),
+    "memory of another type": lambda old: old["regularizer"]["memory"].update(
+        features=old["regularizer"]["memory"]["features"].double()
+    ),
+    "memory not finite": lambda old: old["regularizer"]["memory"]["features"].fill_(float("inf")),
+    "memory that is no tensor": lambda old: old["regularizer"]["memory"].update(features=[1.0]),
+    "importances are lost": lambda old: old["regularizer"].update(fisher=[]),
+    "importances of another shape": lambda old: old["regularizer"].update(fisher=[torch.zeros(3)]),
+    "negative importances": lambda old: old["regularizer"]["fisher"][0].fill_(-1.0),
+    "decoders are lost": lambda old: old.update(decoders=None),
+    "decoders of another shape": lambda old: old.update(decoders=old["decoders"][:, 1:]),
+    "decoders not finite": lambda old: old["decoders"].fill_(float("nan")),
+}
+
+
+@pytest.fixture(scope="module")
+def hypernet_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """The command of a run with all kinds of extra state, and its checkpoint after the first task."""
+    folder = tmp_path_factory.mktemp("hypernet")
+    command = ["run", "split-digits", "hnet-iwr-r", "--iterations", "2", "--target", "mlp-4", "--encoder-hidden", "4"]
+    command += ["--decoder-hidden", "4", "--latent", "2", "--scenario", "cl1", "--chunk-size", "50"]
+    save = training.Run.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Run, "save", lambda run, file: save(run, file) if run.task == 1 else None)
+        assert cli.main([*command, "--results", str(folder / "r"), "--checkpoint", str(folder / "c")]) == 0
+    (file,) = (folder / "c").iterdir()
+    return command, file
+
+
+@pytest.mark.parametrize("damage", HYPERNETS)
+def test_a_bad_checkpoint_of_a_hypernetwork(
+    damage: str,
+    hypernet_checkpoint: tuple[list[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command, file = hypernet_checkpoint
+    monkeypatch.chdir(tmp_path)
+
+    def change(loaded: dict[str, Any]) -> None:
+        HYPERNETS[damage](loaded["learner"]["_extra_state"])
+
+    state(change)(Path(shutil.copy(file, tmp_path)))
+    assert UNFIT in fails(capsys, *command, "--checkpoint", ".")
+
+
+def test_the_checkpoint_of_a_hypernetwork_is_good_before_it_is_damaged(
+    hypernet_checkpoint: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    command, file = hypernet_checkpoint
+    shutil.copy(file, tmp_path)
+    assert cli.main([*command, "--checkpoint", str(tmp_path), "--results", str(tmp_path / "r")]) == 0
+    (record,) = results.read_all(tmp_path / "r")
+    assert record.same_measurement(next(results.read_all(file.parent.parent / "r")))
 
 
 # Records

@@ -276,6 +276,16 @@ class Learner(nn.Module, ABC):
     def set_extra_state(self, state: dict[str, object]) -> None:
         self.learned = int(state["learned"])  # type: ignore[call-overload]
 
+    def check_state(self, finished: int, begun: int) -> None:
+        """Raise `InputError` unless the state is one that training leads to: called when a checkpoint was loaded.
+
+        Args:
+            finished: how many tasks the learner has finished there.
+            begun: how many it has begun.
+        """
+        if self.learned != finished:
+            raise InputError(f"{self.learned} tasks are learnt, not {finished}")
+
 
 @dataclass(frozen=True)
 class Sizes:

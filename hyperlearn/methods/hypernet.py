@@ -306,6 +306,13 @@ class GeneratingLearner(Learner):
         if self.regularizer is not None:
             self.regularizer.load_state_dict(state["regularizer"])  # type: ignore[arg-type]
 
+    def check_state(self, finished: int, begun: int) -> None:
+        super().check_state(finished, begun)
+        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks != max(begun, 1):
+            raise InputError(f"the hypernetwork has {self.hypernet.tasks} tasks, {begun} were begun")
+        if self.regularizer is not None:
+            self.regularizer.check_state(finished)
+
 
 class HypernetLearner(GeneratingLearner):
     """A classifier behind a hypernetwork.

@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from ..data import Batch, Examples, as_float
 from ..errors import InputError
+from ..files import check_alike
 from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
@@ -185,6 +186,12 @@ class HypernetReplayLearner(GeneratingLearner):
     def set_extra_state(self, state: dict[str, object]) -> None:
         super().set_extra_state(state)
         self.decoders = state["decoders"]  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def check_state(self, finished: int, begun: int) -> None:
+        super().check_state(finished, begun)
+        made = {"decoders": self.hypernet.flat(range(finished))} if finished else {}
+        check_alike({} if self.decoders is None else {"decoders": self.decoders}, made)
 
 
 @configuration
