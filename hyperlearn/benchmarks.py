@@ -64,6 +64,8 @@ class Benchmark:
         if len(floats) > 1:
             raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
         object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
+        if len(self) != TASKS.get(self.name, len(self)) and not self.changes:
+            object.__setattr__(self, "changes", (f"{len(self)} tasks",))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -266,8 +268,7 @@ def permuted(
         train = _examples(shuffle(train_images), source.train_labels, number)
         test = _examples(shuffle(test_images), source.test_labels, number)
         made.append(Task(*_hold_out(train, validation), test, classes))
-    usual = TASKS.get(name, tasks)
-    return Benchmark(name, tuple(made), () if tasks == usual else (f"{tasks} tasks",))
+    return Benchmark(name, tuple(made))
 
 
 def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.command(options)
         sys.stdout.flush()  # a full disk shows here, and not when the interpreter ends
     except InputError as error:
-        print(f"hyperlearn: {error}", file=sys.stderr)
+        print("hyperlearn:", *str(error).splitlines(), file=sys.stderr)  # what a file holds may have line breaks
         return 2
     except BrokenPipeError:  # whoever read the output has had enough
         _discard_output()
