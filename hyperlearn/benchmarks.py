@@ -64,8 +64,9 @@ class Benchmark:
         if len(floats) > 1:
             raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
         object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
-        if len(self) != TASKS.get(self.name, len(self)) and not self.changes:
-            object.__setattr__(self, "changes", (f"{len(self)} tasks",))
+        said = any("tasks" in change for change in self.changes)
+        if len(self) != TASKS.get(self.name, len(self)) and not said:
+            object.__setattr__(self, "changes", (*self.changes, f"{len(self)} tasks"))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -160,7 +161,8 @@ def split(
     counted, classes = _counted(name, source, order)
     tasks = tuple(_tasks(name, counted, classes_per_task, validation, classes))
     usual = order is None or list(order) == sorted(order)
-    return Benchmark(name, tasks, () if usual else (f"classes in the order {' '.join(classes)}",))
+    ordered = () if usual else (f"classes in the order {' '.join(classes)}",)
+    return Benchmark(name, tasks, ordered + _held_out(validation))
 
 
 def _counted(name: str, source: Source, order: Sequence[int] | None = None) -> tuple[Source, tuple[str, ...]]:
@@ -268,11 +270,16 @@ def permuted(
         train = _examples(shuffle(train_images), source.train_labels, number)
         test = _examples(shuffle(test_images), source.test_labels, number)
         made.append(Task(*_hold_out(train, validation), test, classes))
-    return Benchmark(name, tuple(made))
+    return Benchmark(name, tuple(made), _held_out(validation))
 
 
 def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:
     return Examples(images, labels, torch.full_like(labels, task))
+
+
+def _held_out(validation: float) -> tuple[str, ...]:
+    """How a benchmark differs from the one of its name where it is trained on fewer images."""
+    return (f"{validation:.3g} of the training images held out",) if validation else ()
 
 
 def _hold_out(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
@@ -376,7 +383,7 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
         for source in ("cifar-10", "cifar-100")
         for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source])
     ]
-    return Benchmark(name, tuple(tasks))
+    return Benchmark(name, tuple(tasks), _held_out(validation))
 
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {

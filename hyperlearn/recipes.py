@@ -6,7 +6,7 @@ A recipe is data: a frozen configuration, and for each of its fields a word on w
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 from torch import nn
@@ -500,7 +500,7 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
     if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
         return {}
     changed = scheduled(schedule, result.benchmark, result.method)
-    recipe = configure(result.method, result.benchmark, cast(Scenario, result.scenario), **changed)
+    recipe = configure(result.method, result.benchmark, result.scenario, **changed)
     config = as_recorded(result.config)
     found = {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
     return found | ({"benchmark": ", ".join(result.changed)} if result.changed else {})

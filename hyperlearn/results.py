@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from packaging.version import Version
@@ -62,7 +62,7 @@ class Result:
 
     benchmark: str
     method: str
-    scenario: str
+    scenario: Literal["cl1", "cl2", "cl3"]
     seed: int
     config: dict[str, Any]
     """Every hyperparameter of the method, and what differs from the benchmark's default."""
@@ -115,7 +115,10 @@ class Result:
 
         def measured(result: "Result") -> dict[str, Any]:
             fields: dict[str, Any] = json.loads(result.to_json())  # a tuple of the run is a list in the record
-            return {k: v for k, v in fields.items() if k not in ("seconds", "environment", "version", "commit")}
+            left_out = {"seconds", "environment", "version", "commit"}
+            if self.images is None or other.images is None:  # older records do not say
+                left_out.add("images")
+            return {k: v for k, v in fields.items() if k not in left_out}
 
         return measured(self) == measured(other)
 
@@ -149,7 +152,7 @@ _STAMP, _RESULT = TypeAdapter(_Stamp), TypeAdapter(Result)
 
 def record_path(folder: Path, benchmark: str, method: str, scenario: str, seed: int) -> Path:
     """Where the record of a run lies: ``FOLDER/BENCHMARK/METHOD-SCENARIO-seedN.json``."""
-    return Path(folder) / file_part(benchmark) / f"{file_part(method)}-{scenario}-seed{seed}.json"
+    return Path(folder) / file_part(benchmark) / f"{file_part(method)}-{file_part(scenario)}-seed{seed}.json"
 
 
 def file_part(name: str) -> str:

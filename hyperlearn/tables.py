@@ -183,8 +183,8 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
                 if str(result.config.get(field)) != value:
                     raise InputError(f"{varied} holds a record with {field} = {result.config.get(field)}")
             x = result.parameters.compression_ratio if name == "compression" else result.config["beta"]
-            key = (result.benchmark, result.method, result.scenario, x)
-            found.setdefault(key, []).append(result)
+            curve = (result.benchmark, result.method, result.scenario, x)
+            found.setdefault(curve, []).append(result)
     points = []
     for key, runs in sorted(found.items()):
         ends = [100 * run.average_accuracy for run in runs]

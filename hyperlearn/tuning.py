@@ -16,7 +16,7 @@ from .errors import InputError
 from .files import locked, write_atomically
 from .methods import Scenario
 from .recipes import configure
-from .results import Fraction, as_recorded, check_writable, file_part
+from .results import Fraction, as_recorded, check_writable, difference, file_part
 from .training import Progress, commit, train
 from .version import __version__
 
@@ -51,6 +51,10 @@ class Search:
     trials: list[Trial]
     tasks: Annotated[int, Ge(1)] | None = None
     """How many tasks each training learnt, the first of the benchmark; None for all."""
+
+    def __post_init__(self) -> None:
+        if len({tuple(sorted(trial.accuracy)) for trial in self.trials}) > 1:
+            raise ValueError("trials measured in different scenarios")
 
     def varied(self) -> list[str]:
         """The hyperparameters that the search is over: those that are not the same in all trials."""
@@ -186,6 +190,9 @@ def search(
     images = sizes.pop()
     empty = Search(benchmark=benchmark, method=method, held_out=HELD_OUT, images=images, trials=[], tasks=tasks)
     found = read(path) if path.exists() else empty
+    own = {"benchmark": benchmark, "method": method, "held_out": HELD_OUT}
+    if other := difference({name: getattr(found, name) for name in own}, own):
+        raise InputError(f"{path} is the search of another: {other}; remove it or name another --results folder")
     if (found.tasks, found.images) != (tasks, images):
         raise InputError(
             f"{path}: a search over {_tasks(found.tasks)} ({found.images} images), not {_tasks(tasks)} ({images} "

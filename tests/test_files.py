@@ -116,3 +116,34 @@ def test_a_trial_that_cannot_be_is_refused_by_name(field: str, value: Any, tmp_p
     path.write_text(json.dumps(data))
     with pytest.raises(hl.InputError, match=f"{path}: no valid search: "):
         tuning.read(path)
+
+
+def test_a_search_of_another_is_not_added_to(tmp_path: Path) -> None:
+    grid: dict[str, list[Any]] = {"iterations": [1], "target": ["mlp-4"]}
+    tuning.search("finetune", "split-digits", grid, tmp_path)
+    path = tuning.search_path(tmp_path, "split-digits", "finetune")
+    path.rename(path.with_name("scratch.json"))
+    with pytest.raises(hl.InputError, match="is the search of another: method = finetune, this run has scratch"):
+        tuning.search("scratch", "split-digits", grid, tmp_path)
+
+
+def test_trials_of_different_scenarios_are_refused(tmp_path: Path) -> None:
+    found = tuning.search("finetune", "split-digits", {"iterations": [1, 2], "target": ["mlp-4"]}, tmp_path)
+    path = tuning.search_path(tmp_path, "split-digits", "finetune")
+    first, second = (vars(trial) for trial in found.trials)
+    path.write_text(json.dumps({**vars(found), "trials": [first, {**second, "accuracy": {"cl2": 0.5}}]}))
+    with pytest.raises(hl.InputError, match="trials measured in different scenarios"):
+        tuning.read(path)
+
+
+def test_a_folder_that_cannot_be_written_into_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(hl.InputError, match="cannot write beside"), locked(tmp_path / "file" / "all"):
+        pass
+
+
+def test_a_number_that_no_process_has_is_no_writer(tmp_path: Path) -> None:
+    left = tmp_path / f".run.pt.{socket.gethostname()}.{10**30}.abc.tmp"
+    left.touch()
+    sweep_temporary(tmp_path / "run.pt")
+    assert not left.exists()
