@@ -258,8 +258,7 @@ def trainings(
             f"{name} needs the benchmark {', '.join(plan.benchmarks)}, which this version does not have; "
             f"choose with --benchmark from {', '.join(benchmarks.BENCHMARKS)}"
         )
-    if schedule is not None:
-        folder = folder / schedule
+    folder = Path(folder, schedule or "")
     made = []
     for seed in range(seeds):
         for benchmark in used:

@@ -176,7 +176,7 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
     if name not in ("compression", "beta"):
         raise InputError(f"no figure {name!r}; there are compression, beta")
     found: dict[tuple[str, str, str, float], list[Result]] = {}
-    for varied in sorted((folder / name).glob("*=*")):
+    for varied in sorted(Path(folder, name).glob("*=*")):
         values = dict(part.split("=", 1) for part in varied.name.split(","))
         for result in read_all(varied):
             for field, value in values.items():
