@@ -63,7 +63,7 @@ class Benchmark:
         floats = {str(kind): None for kind in parts if kind.is_floating_point}  # in order
         if len(floats) > 1:
             raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
-        object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
+        object.__setattr__(self, "tasks", tuple(numbered(task, number) for number, task in enumerate(self.tasks)))
         said = any("tasks" in change for change in self.changes)
         if len(self) != TASKS.get(self.name, len(self)) and not said:
             object.__setattr__(self, "changes", (*self.changes, f"{len(self)} tasks"))
@@ -82,7 +82,7 @@ class Benchmark:
         return len(self.tasks)
 
 
-def _numbered(task: Task, number: int) -> Task:
+def numbered(task: Task, number: int) -> Task:
     """The same task in the place ``number``; itself, if it is there already."""
     parts = task.train, task.validation, task.test
     if all(part.tasks.dtype == torch.int64 and bool((part.tasks == number).all()) for part in parts):

@@ -1,6 +1,6 @@
 """Which task is this image from? All tasks are tried at once, as a batch dimension."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from .errors import InputError
 from .params import Params
 from .swap import call_with
+
+
+InferenceRule = Callable[[Tensor, Tensor], Tensor]
+"""Which task each image is from: of the logits ``[T, B, K]`` of all tasks' networks and the images ``[B, *image]`` that
+they were computed of, the tasks ``[B]``. A rule that learns something of each task is an `nn.Module` with a method
+``remember(task, examples)``, which is called when the task ends."""
 
 
 class Prediction(NamedTuple):
@@ -105,5 +111,20 @@ def infer_by_entropy(logits: Tensor) -> Prediction:
     entropies = entropy(logits)  # [T, B]
     margins = largest[..., 0] - largest[..., -1]
     tasks = margins.masked_fill(entropies > entropies.amin(0), -torch.inf).argmax(0)  # [B]
-    labels = logits.argmax(-1).gather(0, tasks[None])[0]
-    return Prediction(labels, tasks)
+    return Prediction(of_task(logits, tasks).argmax(-1), tasks)
+
+
+def of_task(logits: Tensor, tasks: Tensor) -> Tensor:
+    """The logits ``[B, K]`` of each image's own task, of ``logits [T, B, K]`` and ``tasks [B]``."""
+    return logits[tasks, torch.arange(len(tasks), device=tasks.device)]
+
+
+def spread(probabilities: Tensor, tasks: Tensor, number: int) -> Tensor:
+    """Probabilities ``[B, K]`` of the classes of ``tasks [B]`` among those of all ``number`` tasks, ``[B, number * K]``.
+
+    Example:
+        >>> spread(torch.tensor([[0.25, 0.75]]), torch.tensor([1]), 3)
+        tensor([[0.0000, 0.0000, 0.2500, 0.7500, 0.0000, 0.0000]])
+    """
+    one_hot = torch.nn.functional.one_hot(tasks, number).to(probabilities.dtype)  # [B, number]
+    return (one_hot[..., None] * probabilities[:, None]).flatten(1)

@@ -3,20 +3,18 @@
 A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from torch import nn
 
 from .benchmarks import Benchmark
-from .compiling import Compile
 from .errors import InputError
-from .methods import METHODS, SCENARIOS, Config, Scenario
+from .methods import METHODS, SCENARIOS, Config, Parts, Scenario
 from .results import Result, as_recorded, differing
-from .training import Progress, check_benchmark, train
+from .spec import RunSpec, check_benchmark, method_name
 
 SOURCES = {
     "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
@@ -54,6 +52,8 @@ Values = dict[str, tuple[Any, str]]
 
 _STEADY: Values = {
     "epochs": (None, "vO"),
+    "weight_decay": (None, "vO"),
+    "clip_norm": (None, "vO"),
     "schedule": (None, "vO"),
     "augmentation": (None, "vO"),
     "precision": (None, "vO"),
@@ -418,8 +418,14 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
     return Recipe.of(METHODS[method], **values)
 
 
-def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrides: Any) -> Config:
+Method = str | type[Config] | Config
+"""A method by its name in `METHODS`, which stands for its recipe; or a configuration of your own, or its class."""
+
+
+def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **overrides: Any) -> Config:
     """The recipe's configuration with some fields changed.
+
+    A configuration of your own is taken as it is, and a class of configurations by its defaults.
 
     Values may be text, as the command line has them: ``beta="0.1"``, ``hidden="10,10"``, ``augmentation="none"``.
     A number of iterations takes the place of the recipe's epochs, and the other way round.
@@ -431,14 +437,15 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
         >>> configure("hnet", "split-mnist", beta="0.1", hidden="20,20").hidden
         (20, 20)
     """
-    config = recipe(method, benchmark, scenario).config
+    config = _given(method) if not isinstance(method, str) else recipe(method, benchmark, scenario).config
     for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
         if overrides.get(length) not in (None, "none"):
             overrides.setdefault(other, None)
     known = {field.name: field for field in fields(config)}
     for name, value in overrides.items():
         if name not in known:
-            raise InputError(f"{method} has no hyperparameter {name!r}; it has {', '.join(known)}")
+            said = method_name(type(config))
+            raise InputError(f"{said} has no hyperparameter {name!r}; it has {', '.join(known)}")
         if isinstance(value, str) and value != "none" and isinstance(getattr(config, name), tuple):
             overrides[name] = tuple(part for part in value.split(",") if part)
     try:
@@ -449,6 +456,15 @@ def configure(method: str, benchmark: str, scenario: Scenario = "cl1", **overrid
             raise InputError(first["msg"].removeprefix("Value error, ")) from error
         wrong = str(first["loc"][0])
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
+
+
+def _given(method: object) -> Config:
+    """A configuration of the reader's own; raises `InputError` for anything else."""
+    if isinstance(method, Config):
+        return method
+    if isinstance(method, type) and issubclass(method, Config) and hasattr(method, "learner_class"):
+        return method()
+    raise InputError(f"a method's name or a configuration is needed, such as HNETConfig(), not {method!r}")
 
 
 def scheduled(schedule: str | None, benchmark: str, method: str) -> dict[str, Any]:
@@ -510,87 +526,40 @@ def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def run(
-    method: str,
+def specify(
+    method: Method,
     benchmark: Benchmark,
-    scenario: Scenario = "cl1",
+    scenarios: Sequence[Scenario] | None = None,
     seed: int = 0,
-    *,
-    device: str = "auto",
-    target: str | nn.Module | Callable[[int], nn.Module] | None = None,
-    checkpoint: Path | None = None,
-    progress: Progress | None = None,
-    compile: Compile = "off",
-    **overrides: Any,
-) -> Result:
-    """Train ``method`` on ``benchmark`` by its recipe and measure it in one scenario.
+    **options: Any,
+) -> RunSpec:
+    """The specification of a training by its recipe.
 
     Args:
-        method: a name in `METHODS`.
+        method: a name in `METHODS`, or a configuration of your own.
         benchmark: the tasks.
-        scenario: ``"cl1"``, ``"cl2"`` or ``"cl3"``.
+        scenarios: what to measure, as for `RunSpec`.
         seed: of initialisation and of the order of images.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        target: a target network other than the recipe's: a name such as ``"mlp-100"``, a function from the number of
-            logits to a module, or, for hypernetworks, a module with as many logits as a task has classes.
-        checkpoint: a folder to leave checkpoints in, and to go on from.
-        progress: called as the run goes on.
-        compile: ``"auto"``, ``"on"`` or ``"off"``: whether the target network is trained through `torch.compile`.
-        overrides: fields of the method's configuration that differ from the recipe.
+        options: ``device`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer`` and ``infer``, as
+            for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``; all others are
+            fields of the method's configuration that differ from the recipe.
 
     Raises:
-        InputError: as `configure` and `train`.
+        InputError: as `configure` and `RunSpec`.
 
     Example:
         >>> from hyperlearn import benchmarks
-        >>> result = run("finetune", benchmarks.split_digits(), iterations=5)
-        >>> len(result.accuracy_matrix)
-        5
-    """
-    results = run_scenarios(
-        method,
-        benchmark,
-        [scenario],
-        seed,
-        device=device,
-        target=target,
-        checkpoint=checkpoint,
-        progress=progress,
-        compile=compile,
-        **overrides,
-    )
-    return results[scenario]
-
-
-def run_scenarios(
-    method: str,
-    benchmark: Benchmark,
-    scenarios: list[Scenario] | None = None,
-    seed: int = 0,
-    *,
-    device: str = "auto",
-    target: str | nn.Module | Callable[[int], nn.Module] | None = None,
-    checkpoint: Path | None = None,
-    progress: Progress | None = None,
-    compile: Compile = "off",
-    **overrides: Any,
-) -> dict[Scenario, Result]:
-    """As `run`, but one result for each of ``scenarios``, which one training has to serve.
-
-    Default: all that one training serves, which are all three for a hypernetwork; CL1 for a method that serves one.
+        >>> spec = specify("hnet", benchmarks.split_digits(), seed=1, beta=0.1, target="mlp-20")
+        >>> spec.config.beta, spec.config.target, spec.measured
+        (0.1, 'mlp-20', ('cl1', 'cl2', 'cl3'))
     """
     check_benchmark(benchmark)
-    if isinstance(target, str):
-        overrides, target = {**overrides, "target": target}, None
-    return train(
-        method,
-        configure(method, benchmark.name, next(iter(scenarios or []), "cl1"), **overrides),
-        benchmark,
-        scenarios=scenarios,
-        seed=seed,
-        device=device,
-        target=target,
-        checkpoint=checkpoint,
-        progress=progress,
-        compile=compile,
-    )
+    of_run = {name: options.pop(name) for name in ("device", "compile") if name in options}
+    named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
+    parts = Parts(**{name: options.pop(name) for name in PARTS if name in named})
+    config = configure(method, benchmark.name, next(iter(scenarios or []), "cl1"), **options)
+    chosen = None if scenarios is None else tuple(scenarios)
+    return RunSpec(config, benchmark, chosen, seed, parts=parts, **of_run)
+
+
+PARTS = tuple(field.name for field in fields(Parts))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, TypeGuard
+from typing import Any, ClassVar, Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -20,7 +20,44 @@ MOST_TASKS = 10
 benchmark of the paper has, where it is exact therefore."""
 
 
-class _Regularizer(ABC):
+class Regularizer(ABC):
+    """What keeps a hypernetwork writing the same parameters for the tasks that it has learnt: a penalty.
+
+    A regularizer of your own says what it remembers when a task ends (`remember`) and what its penalty is
+    (``__call__``). What it remembers has to be in ``state_dict()``, so that checkpoints have it.
+    """
+
+    needs_fisher: ClassVar[bool] = False
+    """Whether `remember` is given the Fisher information of the target's parameters as a second argument."""
+    draws: bool = False
+    """Whether its penalty draws random numbers."""
+
+    @property
+    def stored_per_task(self) -> int:
+        """Values that each further task adds to what weighs the parameters, beside the hypernetwork's own."""
+        return 0
+
+    @abstractmethod
+    def remember(self, task: int, *fisher: Any) -> None:
+        """Called when ``task`` has ended; with its Fisher information, a dict of tensors, if `needs_fisher`."""
+
+    @abstractmethod
+    def __call__(self) -> Tensor:
+        """The penalty at the hypernetwork's present weights, a scalar; 0 while nothing is remembered."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs: tensors and plain data."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+
+    def check_state(self, tasks: int) -> None:
+        """Raise `InputError` unless what was loaded is the state after so many tasks; here, nothing is looked at."""
+
+
+class _TaskRegularizer(Regularizer):
     """What both penalties have in common: the tasks that are remembered, and beta times a mean over them."""
 
     form = "auto"
@@ -95,7 +132,7 @@ class _Regularizer(ABC):
         check_alike(kept, made)
 
 
-class OutputRegularizer(_Regularizer):
+class OutputRegularizer(_TaskRegularizer):
     r"""Distance of the generated parameters of old tasks from what they were before the present task.
 
     .. math::
@@ -160,7 +197,7 @@ class OutputRegularizer(_Regularizer):
         self.memory: _Targets | _Gram = memory
         self.most = MOST_TASKS if form == "auto" else None
 
-    def remember(self, task: int) -> None:
+    def remember(self, task: int) -> None:  # type: ignore[override]  # it needs no more
         """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
         Raises `InputError` for a task that is remembered already, for an unknown task, and in the form ``"gram"`` for a
@@ -169,19 +206,20 @@ class OutputRegularizer(_Regularizer):
         self.check_new(task)
         self.hold(task)
 
-    def draws(self, tasks: int) -> bool:
-        """Whether with so many old tasks a call looks at some of them alone."""
-        return self.most is not None and tasks > self.most
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        """Whether with all the hypernetwork's tasks a call looks at some of them alone."""
+        return self.most is not None and self.hypernet.tasks - 1 > self.most
 
     def mean_distance(self) -> Tensor:
-        if self.most is None or not self.draws(len(self.tasks)):
+        if self.most is None or len(self.tasks) <= self.most:
             return self.memory.distance() / len(self.tasks)
         # The host draws, from the same stream on every machine, and does not wait until the device has the numbers.
         which = torch.randperm(len(self.tasks))[: self.most].to(self.memory.numbers.device, non_blocking=True)
         return self.memory.distance(which) / self.most
 
 
-class ImportanceWeightedRegularizer(_Regularizer):
+class ImportanceWeightedRegularizer(_TaskRegularizer):
     r"""The same distance with each parameter weighted by how much its own task needs it (IWR).
 
     .. math::
@@ -223,6 +261,8 @@ class ImportanceWeightedRegularizer(_Regularizer):
         0.1
     """
 
+    needs_fisher = True
+
     def __init__(
         self,
         hypernet: EmbeddingHypernet,
@@ -236,9 +276,15 @@ class ImportanceWeightedRegularizer(_Regularizer):
         super().__init__(hypernet, beta, memory)
         self.normalization = normalization
         self.exact = exact
+        self.draws = not exact
         self.fisher: list[Tensor] = []  # [N] each
 
-    def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:
+    @property
+    def stored_per_task(self) -> int:
+        """The Fisher information."""
+        return self.hypernet.layout.numel
+
+    def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:  # type: ignore[override]
         """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
         Args:

@@ -10,7 +10,7 @@ checkpoint as if it were alone. So a run that was begun alone can go on beside o
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -18,50 +18,37 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-from .benchmarks import Benchmark
+from .callbacks import Callbacks
 from .data import Batch
 from .errors import InputError
 from .hypernets import EmbeddingHypernet, Hypernetwork
-from .methods import Config, Learner, Scenario
+from .methods import Learner, Scenario
 from .methods.hypernet import GeneratingLearner, HypernetLearner
 from .params import Params
 from .processor import flush_denormals
 from .regularizers import OutputRegularizer, lookahead
 from .results import Result
+from .spec import RunSpec, with_seed
 from .swap import call_with
-from .training import Progress, Run, clock, fit_task
+from .training import Run, clock, fit_task
 
 
 def train_replicas(
-    method: str,
-    config: Config,
-    benchmark: Benchmark,
-    seeds: Sequence[int],
-    *,
-    scenarios: Sequence[Scenario] | None = None,
-    device: str = "auto",
-    target: nn.Module | Callable[[int], nn.Module] | None = None,
-    checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    spec: RunSpec, seeds: Sequence[int], *, checkpoint: Path | None = None, callbacks: Callbacks = ()
 ) -> list[dict[Scenario, Result]]:
-    """What `train` returns for each of ``seeds``, trained together.
+    """What `train` returns for ``spec`` from each of ``seeds``, trained together.
 
     Each replica ends where its single run does, but for the order in which floating-point numbers are added. The time
     of training that a result states is that of all replicas divided by their number, which is in its environment.
 
     Args:
-        method: the method's name, for the record.
-        config: its hyperparameters.
-        benchmark: the tasks.
+        spec: of each, but for its seed; it is not compiled, since several at once are one program already.
         seeds: one for each replica.
-        scenarios: as in `train`.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        target: as in `train`.
         checkpoint: a folder. At the end of each task every replica leaves the checkpoint of its single run there, and
             they go on from the first task that none of them has begun, after those behind have caught up one by one.
-        progress: called as the runs go on.
+        callbacks: called as the runs go on, with the first of them and the mean loss.
 
     Raises:
         InputError: as `train`; two seeds are the same; or the method, its target, its augmentation or the number of
@@ -69,8 +56,10 @@ def train_replicas(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"replicas need one seed each, all different, got {list(seeds)}")
-    runs = [Run(method, config, benchmark, scenarios, seed, device, target, progress) for seed in seeds]
-    _check(method, runs[0].learner)
+    if spec.compile == "on":
+        raise InputError("several seeds at once are one program already, which cannot be compiled; give compile=auto")
+    runs = [Run(replace(with_seed(spec, seed), compile="off"), callbacks if seed == seeds[0] else ()) for seed in seeds]
+    _check(spec.method, runs[0].learner)
     files = []
     for run in runs:
         with run.random.current():
@@ -101,10 +90,12 @@ def _check(method: str, learner: Learner) -> None:
     reason, regularizer = "", getattr(learner, "regularizer", None)
     if not learner.declares("replicable"):
         reason = "its step needs more than parameters and a batch"
+    elif regularizer is not None and regularizer.draws:
+        reason = f"with {learner.setting.tasks} tasks its regularizer draws random numbers"
     elif not isinstance(regularizer, OutputRegularizer | None):
-        reason = "its regularizer draws random numbers"
-    elif regularizer and regularizer.draws(regularizer.hypernet.tasks - 1):
-        reason = f"with {regularizer.hypernet.tasks} tasks its regularizer draws some of them at random"
+        reason = "its regularizer is not the output regularizer"
+    elif learner.config.clip_norm is not None:
+        reason = "the gradients of each would have to be clipped by themselves"
     elif learner.config.augmentation:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
@@ -122,10 +113,17 @@ def _learn_task(runs: list[Run]) -> None:
             orders.append(order)
     program = _Program([run.learner for run in runs])
     optimizer = _stacked_adam(program, runs)
-    started, total = time.perf_counter(), first.config.steps(len(data))
+    started = time.perf_counter()
     first.set_rate(optimizer, 0.0)
     rows = (torch.stack(each) for each in zip(*orders, strict=True))  # [R, B] of each step
-    fit_task(program, optimizer, data, rows, after_step=lambda steps: first.follow(optimizer, steps, total))
+
+    def after_step(steps: int, losses: Tensor | None) -> bool:
+        assert losses is not None
+        for run, loss in zip(runs[1:], losses[1:], strict=True):
+            run.follow(optimizer, steps, loss)
+        return first.follow(optimizer, steps, losses[0])
+
+    fit_task(program, optimizer, data, rows, after_step=after_step)
     _unstack(program, optimizer, runs)
     seconds = (clock(first.device) - started) / len(runs)
     for run in runs:
@@ -189,7 +187,7 @@ class _Program:
             kept.append(torch.stack([regularizer.memory.target(i) for i in range(len(regularizer.tasks))]))
         return torch.stack(kept)
 
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
+    def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor:
         """Add the gradients of one step; ``batch`` has a dimension for replicas before that for images."""
 
         def loss(params: Params, frozen: Params, batch: Batch) -> Tensor:
@@ -200,7 +198,8 @@ class _Program:
 
         # A sum over replicas, none of whose parameters is another's: the gradient of each is that of its own loss.
         try:
-            vmap(loss)(self.params, self.frozen, batch).sum().backward()
+            losses: Tensor = vmap(loss)(self.params, self.frozen, batch)
+            losses.sum().backward()
         except RuntimeError as error:
             reasons = {
                 "random operation": "draws random numbers, as dropout does",
@@ -213,18 +212,20 @@ class _Program:
                     ) from error
             raise
         if self.targets is None:
-            return
+            return losses.detach()
         if self.looks_ahead:
             with lookahead(optimizer):
                 vmap(penalty)(self.params, self.frozen, self.targets).sum().backward()
-        else:
-            vmap(penalty)(self.params, self.frozen, self.targets).sum().backward()
+            return losses.detach()
+        penalties: Tensor = vmap(penalty)(self.params, self.frozen, self.targets)
+        penalties.sum().backward()
+        return (losses + penalties).detach()
 
     def after_step(self) -> None:
         """Learners whose steps need parameters and a batch alone have nothing to do here."""
 
 
-def _stacked_adam(program: _Program, runs: list[Run]) -> Adam:
+def _stacked_adam(program: _Program, runs: list[Run]) -> Optimizer:
     """One Adam for all replicas, which goes on with the state of theirs, where they have one."""
     optimizer = runs[0].new_optimizer(program.params.values())
     states_of = [run.optimizer.state for run in runs if run.optimizer is not None]
@@ -239,7 +240,7 @@ def _stacked_adam(program: _Program, runs: list[Run]) -> Adam:
 
 
 @torch.no_grad()
-def _unstack(program: _Program, optimizer: Adam, runs: list[Run]) -> None:
+def _unstack(program: _Program, optimizer: Optimizer, runs: list[Run]) -> None:
     """Give each replica its weights and its optimizer's state."""
     for replica, run in enumerate(runs):
         assert run.optimizer is not None

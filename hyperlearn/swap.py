@@ -178,3 +178,20 @@ def _plain_tensors(module: nn.Module) -> Params:
 
 def _same(a: Tensor | None, b: Tensor) -> bool:
     return a is not None and a.shape == b.shape and torch.equal(a, b)
+
+
+def as_written(module: nn.Module) -> nn.Module:
+    """A copy that is not compiled, in evaluation mode."""
+    copied = deepcopy(module).eval()
+    for part in copied.modules():
+        part._compiled_call_impl = None
+    return copied
+
+
+@torch.no_grad()
+def load_into(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy parameters and buffers by name into ``module``, which then computes with them."""
+    for name, place in _places(module).items():
+        if name in state:
+            for kind, leaf in place:
+                kind[leaf].copy_(state[name])

@@ -27,6 +27,8 @@ class Hypernetwork(nn.Module, ABC):
         tasks: how many tasks it can tell apart.
     """
 
+    grows = False
+    """Whether it has as many tasks as were begun, and not all from the start."""
     stepwise = False
     """Whether an LSTM is run step by step, which `torch.func.vmap` can follow, and not by one call, which is faster."""
 
@@ -45,6 +47,18 @@ class Hypernetwork(nn.Module, ABC):
     @abstractmethod
     def stored_per_task(self) -> int:
         """Values that each further task adds."""
+
+    @property
+    def task_rows(self) -> tuple[nn.Parameter, ...]:
+        """Parameters ``[tasks, ...]`` whose row t belongs to task t alone; a learner keeps the rows of old tasks."""
+        return ()
+
+    def begin_task(self, task: int) -> None:
+        """Called before the first step of ``task``; one that grows gets what the task needs here."""
+
+    def extend(self) -> None:
+        """Make room for one task more than was planned; raises `InputError` where that cannot be done."""
+        raise InputError(f"{type(self).__name__} has its {self.tasks} tasks and cannot get another")
 
     @abstractmethod
     def flat(self, tasks: Tasks) -> Tensor:
@@ -119,6 +133,17 @@ class EmbeddingHypernet(Hypernetwork, ABC):
     def stored_per_task(self) -> int:
         """Values that each further task adds: its embedding."""
         return self.task_embeddings.shape[1]
+
+    @property
+    def task_rows(self) -> tuple[nn.Parameter, ...]:
+        return (self.task_embeddings,)
+
+    def extend(self) -> None:
+        """Draw the embedding of one task more, from N(0, 1)."""
+        old = self.task_embeddings
+        further = torch.randn(1, old.shape[1], device=old.device, dtype=old.dtype)
+        self.task_embeddings = nn.Parameter(torch.cat([old.detach(), further]))
+        self.tasks += 1
 
     @abstractmethod
     def write(self, embeddings: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ class GrowingLSTMHypernet(Hypernetwork):
         True
     """
 
+    grows = True
+
     def __init__(
         self,
         target: nn.Module,
@@ -89,6 +91,14 @@ class GrowingLSTMHypernet(Hypernetwork):
     def stored_per_task(self) -> int:
         """Values that each further task adds."""
         return sum(own[0].numel() for own in self._own)
+
+    def begin_task(self, task: int) -> None:
+        """Add the task, if it is not there."""
+        if self.tasks == task:
+            self.add_task()
+
+    def extend(self) -> None:
+        """There is always room: `begin_task` makes it."""
 
     def add_task(self) -> int:
         """Freeze everything and begin another task; returns the new task's number."""

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
@@ -16,8 +17,11 @@ from .. import nets
 from ..benchmarks import Benchmark, limited
 from ..data import Batch, Examples
 from ..errors import InputError
-from ..inference import Prediction
+from ..hypernets import Hypernetwork
+from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
 from ..params import count
+from ..regularizers import Regularizer
+from ..swap import as_written
 
 Scenario = Literal["cl1", "cl2", "cl3"]
 SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
@@ -77,6 +81,49 @@ def configuration(cls: type[_T]) -> type[_T]:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Parts of a method that come from outside; None for the method's own.
+
+    Args:
+        target: the target network: a function from the number of logits to a module; or a module, for methods that need
+            no more than its shapes. It is copied.
+        hypernet: makes a hypernetwork for a target and a number of tasks.
+        regularizer: makes what keeps the parameters of old tasks, for a hypernetwork.
+        infer: the rule by which the task of an image is inferred, a `hyperlearn.inference.InferenceRule`.
+
+    Example:
+        >>> Parts(target=nn.Linear).names()
+        {'target': 'torch.nn.modules.linear.Linear'}
+    """
+
+    target: nn.Module | Callable[[int], nn.Module] | None = None
+    hypernet: Callable[[nn.Module, int], Hypernetwork] | None = None
+    regularizer: Callable[[Any], Regularizer] | None = None
+    infer: InferenceRule | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that come from outside."""
+        return {name: part for name, part in vars(self).items() if part is not None}
+
+    def names(self) -> dict[str, str]:
+        """What records call them: where each one's class or function was defined, ``__main__.ConvNet``."""
+        named = {name: part if hasattr(part, "__qualname__") else type(part) for name, part in self.given().items()}
+        return {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in named.items()}
+
+    def check(self, method: str, learner: type["Learner"]) -> None:
+        """Raise `InputError` for a part that ``learner`` has no place for."""
+        for name in self.given():
+            if name not in learner.takes:
+                places = ", ".join(learner.takes) or "none"
+                raise InputError(f"{method} has no place for a {name} of your own; it takes {places}")
+        if isinstance(self.target, nn.Module) and not learner.target_as_shapes:
+            raise InputError(
+                "this method makes its target itself, with as many logits as it needs and from the seed's first "
+                "weights; give a function outputs -> module"
+            )
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a method has to know of the world before it starts.
 
@@ -86,6 +133,7 @@ class Setting:
         scenarios: what is known at test time: those that the learner will be measured in.
         make_target: makes a target network with the given number of logits.
         image_shape: of one image; generators of images need it.
+        parts: what comes from outside, the target aside, which ``make_target`` makes.
     """
 
     tasks: int
@@ -93,6 +141,7 @@ class Setting:
     scenarios: tuple[Scenario, ...]
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
+    parts: Parts = field(default_factory=Parts)
 
     def check_task(self, task: int) -> None:
         """Raise `InputError` for a number that is no task's."""
@@ -125,6 +174,10 @@ class Config:
     """Of Adam."""
     schedule: Annotated[Schedule | None, BeforeValidator(_pairs), OrNone] = None
     """Pairs of a fraction of a task's steps and what the learning rate is multiplied by from there on."""
+    weight_decay: Annotated[NonNegative | None, OrNone] = None
+    """Of AdamW (Loshchilov & Hutter 2019); None for Adam."""
+    clip_norm: Annotated[Positive | None, OrNone] = None
+    """The length that the gradient of all parameters together is cut to; None for gradients as they are."""
     augmentation: Annotated[Literal["flip-crop"] | None, OrNone] = None
     """What is done to training images at random: `hyperlearn.data.flip_and_crop`, or nothing."""
     precision: Annotated[nets.Precision | None, OrNone] = None
@@ -180,20 +233,22 @@ class Config:
         # The configuration says so already: it is no change of the benchmark beside it.
         return replace(limited(benchmark, self.images_per_class), changes=benchmark.changes)
 
-    def setting(
-        self, benchmark: Benchmark, *scenarios: Scenario, make_target: Callable[[int], nn.Module] | None = None
-    ) -> Setting:
-        """The setting of ``benchmark`` under ``scenarios``; ``make_target`` stands in for the field ``target``."""
+    def setting(self, benchmark: Benchmark, *scenarios: Scenario, parts: Parts | None = None) -> Setting:
+        """The setting of ``benchmark`` under ``scenarios``; a target among ``parts`` stands in for the field."""
         for scenario in scenarios:
             if scenario not in SCENARIOS:
                 raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-        parsed = nets.parse(self.target)
+        parts = parts or Parts()
+        given, parsed = parts.target, nets.parse(self.target)
 
         def target(outputs: int) -> nn.Module:
-            net = parsed(benchmark.image_shape, outputs) if make_target is None else make_target(outputs)
+            if given is None:
+                net = parsed(benchmark.image_shape, outputs)
+            else:
+                net = given if isinstance(given, nn.Module) else given(outputs)
             return net if self.precision is None else nets.InPrecision(net, self.precision)
 
-        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, target, benchmark.image_shape)
+        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, target, benchmark.image_shape, parts)
 
 
 class Learner(nn.Module, ABC):
@@ -214,12 +269,17 @@ class Learner(nn.Module, ABC):
     """Whether several can be trained as one program: the loss uses parameters and the batch alone. Not inherited."""
     infers_alike: ClassVar[bool] = False
     """Whether it predicts the same in CL2 and CL3, so that it need not be asked twice. Not inherited."""
+    takes: ClassVar[tuple[str, ...]] = ("target",)
+    """The `Parts` that it has a place for."""
+    target_as_shapes: ClassVar[bool] = False
+    """Whether it needs no more of its target than the shapes, so that a module serves as well as a function."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__()
         self.config = config
         self.setting = setting
         self.learned = 0
+        self.rule = deepcopy(setting.parts.infer)  # several learners may be made of one setting
 
     def declares(self, flag: str) -> bool:
         """Whether its own class sets ``flag``: a subclass may do otherwise, and has to say so itself."""
@@ -247,9 +307,15 @@ class Learner(nn.Module, ABC):
         A learner whose step takes the penalty apart from the rest refuses a subclass that overrides this.
         """
 
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        """Add the gradients of one step to the parameters; ``optimizer`` is the one that will take the step."""
-        self.loss(batch).backward()
+    def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor | None:
+        """Add the gradients of one step to the parameters; ``optimizer`` is the one that will take the step.
+
+        Returns the loss, or the part of it that is the task's where the penalty is taken apart; learning curves show
+        it. None where there is none to show.
+        """
+        loss = self.loss(batch)
+        loss.backward()
+        return loss.detach()
 
     def after_step(self) -> None:
         """Called after each step of the optimizer."""
@@ -257,10 +323,44 @@ class Learner(nn.Module, ABC):
     def end_task(self, task: int, train: Examples) -> None:
         """Called after the last step of ``task``, with the task's training images."""
         self.learned = task + 1
+        if remember := getattr(self.rule, "remember", None):
+            remember(task, train)
+
+    def infer(self, logits: Tensor, images: Tensor) -> Prediction:
+        """Which task each image is from: by the rule that was given, else by `infer_by_entropy`.
+
+        Args:
+            logits: of all tasks' networks, ``[T, B, K]``.
+            images: ``[B, *image]``.
+        """
+        if self.rule is None:
+            return infer_by_entropy(logits)
+        tasks = self.rule(logits, images)
+        return Prediction(of_task(logits, tasks).argmax(-1), tasks)
 
     @abstractmethod
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         """Labels of ``images [B, *image]`` from one task, which is given (CL1) or has to be inferred (None)."""
+
+    def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
+        """Probabilities of the labels that `predict` chooses among: ``[B, K]``, or of all tasks' classes in CL3.
+
+        Raises `InputError` where a method of your own does not say.
+        """
+        raise InputError(f"{type(self).__name__} predicts labels and gives no probabilities; it may override them")
+
+    def export(self, task: int) -> nn.Module:
+        """An ordinary network for ``task``: images ``[B, *image]`` to logits ``[B, K]``.
+
+        Raises `InputError` for an unknown task, and where a method of your own does not say.
+        """
+        raise InputError(f"{type(self).__name__} does not say what its network is; it may override export")
+
+    def extend(self) -> None:
+        """Make room for one task more than was planned; raises `InputError` where the method cannot."""
+        raise InputError(
+            f"{type(self).__name__} has outputs or weights for its {self.setting.tasks} tasks and cannot get another"
+        )
 
     def trainable(self) -> list[nn.Parameter]:
         """What the optimizer of the present task moves."""
@@ -308,6 +408,17 @@ def check_outputs(out: Tensor, wanted: int, where: str = "") -> None:
     """Raise `InputError` unless a target's outputs ``[..., outputs]`` are as many as the logits that are wanted."""
     if out.shape[-1] != wanted:
         raise InputError(f"the target needs {wanted} logits{where}; this one has {out.shape[-1]}")
+
+
+class Columns(nn.Module):
+    """Some neighbouring columns of a network's outputs, ``[B, outputs]`` to ``[B, K]``."""
+
+    def __init__(self, own: slice) -> None:
+        super().__init__()
+        self.own = own
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return outputs[:, self.own]
 
 
 class Classifier(nn.Module):
@@ -375,6 +486,26 @@ class Classifier(nn.Module):
         if self.scenario == "cl3":
             return Prediction(best % self.setting.classes, best // self.setting.classes)
         return Prediction(best, given)
+
+    def probabilities(self, images: Tensor, task: int | None, seen: int) -> Tensor:
+        """Of the classes among which `predict` chooses, ``[B, K]``; in CL3 of all tasks' classes, 0 for unseen ones."""
+        given = images.new_full((len(images),), -1 if task is None else task).long()
+        made = self.logits(images, given, seen).softmax(1)
+        return nn.functional.pad(made, (0, self.outputs - made.shape[1])) if self.scenario == "cl3" else made
+
+    def export(self, task: int, seen: int) -> nn.Module:
+        """A copy of the network with the outputs that are the logits for images of ``task``."""
+        self.setting.check_task(task)
+        net = as_written(self.net)
+        own = self.columns(task, seen)
+        return net if own == slice(0, self.outputs) else nn.Sequential(net, Columns(own))
+
+    def extend(self) -> Setting:
+        """The setting with one task more, for which a network has to have no more outputs."""
+        if self.scenario != "cl2":
+            raise InputError(f"the network has {self.outputs} outputs, for {self.setting.tasks} tasks and no further one")
+        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
+        return self.setting
 
     def size(self, trainable: bool = False) -> int:
         """Number of parameters; with ``trainable``, of those that are not frozen."""

@@ -59,10 +59,12 @@ class EWC(Finetune):
     def loss(self, batch: Batch) -> Tensor:
         return self.task_loss(batch) + self.scale * self.penalty()
 
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        self.task_loss(batch).backward()
+    def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor:
+        loss = self.task_loss(batch)
+        loss.backward()
         if self.learned:
             self.penalty.add_gradient(self.scale)
+        return loss.detach()
 
     def end_task(self, task: int, train: Examples) -> None:
         try:

@@ -21,6 +21,7 @@ importance-weighted regularizer is estimated from one task a step unless ``exact
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import torch
@@ -31,10 +32,10 @@ from ..data import Batch, Examples
 from ..errors import InputError
 from ..fisher import fisher_information
 from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
-from ..inference import Prediction, infer_by_entropy, task_logits
+from ..inference import Prediction, of_task, spread, task_logits
 from ..params import Params, count
-from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
-from ..swap import keep_assigned, swapped
+from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
+from ..swap import as_written, keep_assigned, load_into, swapped
 from .base import (
     SCENARIOS,
     Config,
@@ -45,12 +46,10 @@ from .base import (
     Scenario,
     Setting,
     Sizes,
+    Columns,
     check_outputs,
     configuration,
 )
-
-Regularizer = OutputRegularizer | ImportanceWeightedRegularizer
-
 
 @configuration
 class HypernetConfig(Config):
@@ -191,13 +190,15 @@ class GeneratingLearner(Learner):
     """
 
     fresh_optimizer = True
+    takes = ("target", "hypernet", "regularizer")
+    target_as_shapes = True
 
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
         super().__init__(config, setting)
         self._target = (target,)  # in a tuple: the target's own parameters are not the learner's
         self._held: ExitStack | None = None
-        self.hypernet = config.hypernet(target, setting.tasks)
-        self.regularizer = config.regularizer(self.hypernet)
+        self.hypernet = (setting.parts.hypernet or config.hypernet)(target, setting.tasks)
+        self.regularizer = (setting.parts.regularizer or config.regularizer)(self.hypernet)
         self.looks_ahead = isinstance(config, PenaltyConfig) and config.lookahead and config.beta > 0
         if self.looks_ahead:
             self.refuse_override("loss", GeneratingLearner, "override task_loss, or set lookahead=False")
@@ -249,53 +250,52 @@ class GeneratingLearner(Learner):
         """
         if task != self.learned:
             raise InputError(f"task {task} cannot begin: task {self.learned} is not finished")
-        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks == task:
-            self.hypernet.add_task()
-        self.keep_embeddings()
+        self.hypernet.begin_task(task)
+        self.keep_rows()
 
     def loss(self, batch: Batch) -> Tensor:
         """Task loss and penalty, both at the present weights."""
         loss = self.task_loss(batch)
         return loss if self.regularizer is None else loss + self.regularizer()
 
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks > self.learned + 1:
+    def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor:
+        if self.hypernet.grows and self.hypernet.tasks > self.learned + 1:
             raise InputError(f"a task was added to the hypernetwork while task {self.learned} is not finished")
         ahead = self.regularizer if self.looks_ahead and self.learned else None
         with self.holding():
-            (self.loss(batch) if ahead is None else self.task_loss(batch)).backward()
+            loss = self.loss(batch) if ahead is None else self.task_loss(batch)
+            loss.backward()
         if ahead is not None:
             # Old tasks' embeddings are constants, and the present one's is not in the penalty.
-            weights = [p for p in self.hypernet.parameters() if p is not ahead.hypernet.task_embeddings]
-            with lookahead(optimizer, only=weights):
+            rows = {id(p) for p in self.hypernet.task_rows}
+            with lookahead(optimizer, only=[p for p in self.hypernet.parameters() if id(p) not in rows]):
                 ahead().backward()
+        return loss.detach()
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Put old tasks' embeddings back: weight decay and the momentum of a kept optimizer move them."""
-        if isinstance(self.hypernet, EmbeddingHypernet) and self.learned:
-            self.hypernet.task_embeddings[: self.learned] = self._embeddings
+        if self.learned:
+            for rows, kept in zip(self.hypernet.task_rows, self._rows, strict=True):
+                rows[: self.learned] = kept
 
-    def keep_embeddings(self) -> None:
+    def keep_rows(self) -> None:
         """Note the embeddings of the tasks learnt so far, which move no more."""
-        if isinstance(self.hypernet, EmbeddingHypernet):
-            self._embeddings = self.hypernet.task_embeddings[: self.learned].detach().clone()
+        self._rows = [rows[: self.learned].detach().clone() for rows in self.hypernet.task_rows]
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
-        self.keep_embeddings()
-        if isinstance(self.regularizer, ImportanceWeightedRegularizer):
-            self.regularizer.remember(task, self.importance(task, train))
-        elif self.regularizer is not None:
-            self.regularizer.remember(task)
+        self.keep_rows()
+        if self.regularizer is not None:
+            fisher = [self.importance(task, train)] if self.regularizer.needs_fisher else []
+            self.regularizer.remember(task, *fisher)
 
     def stored_per_task(self) -> int:
         """Values that each further task adds to what is trained or weighs it.
 
         Buffers of the target, such as the running statistics of batch norm, are kept for each task too and not counted.
         """
-        fisher = self.hypernet.layout.numel if isinstance(self.regularizer, ImportanceWeightedRegularizer) else 0
-        return self.hypernet.stored_per_task + fisher
+        return self.hypernet.stored_per_task + (0 if self.regularizer is None else self.regularizer.stored_per_task)
 
     def get_extra_state(self) -> dict[str, object]:
         kept = None if self.regularizer is None else self.regularizer.state_dict()
@@ -308,7 +308,7 @@ class GeneratingLearner(Learner):
 
     def check_state(self, finished: int, begun: int) -> None:
         super().check_state(finished, begun)
-        if isinstance(self.hypernet, GrowingLSTMHypernet) and self.hypernet.tasks != max(begun, 1):
+        if self.hypernet.grows and self.hypernet.tasks != max(begun, 1):
             raise InputError(f"the hypernetwork has {self.hypernet.tasks} tasks, {begun} were begun")
         if self.regularizer is not None:
             self.regularizer.check_state(finished)
@@ -326,6 +326,7 @@ class HypernetLearner(GeneratingLearner):
     serves = SCENARIOS
     replicable = True
     infers_alike = True
+    takes = (*GeneratingLearner.takes, "infer")
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         per_task = isinstance(config, ClassifierConfig) and config.output_heads == "per-task"
@@ -368,7 +369,8 @@ class HypernetLearner(GeneratingLearner):
         buffers = self.target_buffers(task)
         return fisher_information(self.target, params, train.images, train.labels, buffers=buffers, loss=loss)
 
-    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+    def logits(self, images: Tensor, task: int | None) -> Tensor:
+        """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
         if task is not None:
             self.setting.check_task(task)
         there = self.hypernet.tasks
@@ -376,11 +378,42 @@ class HypernetLearner(GeneratingLearner):
         tasks = self.hypernet.index(wanted)
         state = self.hypernet.params(tasks) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images)
-        logits = torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
+        return torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
+
+    def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
+        logits = self.logits(images, task)
         if task is None:
-            return infer_by_entropy(logits)
+            return self.infer(logits, images)
         labels = logits[0].argmax(1)
         return Prediction(labels, torch.full_like(labels, task))
+
+    def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
+        logits = self.logits(images, task)
+        if task is not None:
+            return logits[0].softmax(1)
+        tasks = self.infer(logits, images).tasks
+        found = of_task(logits, tasks).softmax(1)
+        return spread(found, tasks, self.setting.tasks) if scenario == "cl3" else found
+
+    @torch.no_grad()
+    def export(self, task: int) -> nn.Module:
+        self.setting.check_task(task)
+        if task >= self.hypernet.tasks:
+            raise InputError(f"task {task} is not learnt yet; {self.hypernet.tasks} are begun")
+        net = as_written(self.target)
+        load_into(net, self.hypernet(task) | self.target_buffers(task))
+        own = slice(task * self.classes, (task + 1) * self.classes)
+        return net if self.heads == 1 else nn.Sequential(net, Columns(own))
+
+    def extend(self) -> None:
+        if self.heads > 1:
+            super().extend()
+        self.hypernet.extend()
+        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
+        for number, name in enumerate(self.buffer_names):
+            kept = getattr(self, f"target_buffer_{number}")
+            fresh = dict(self.target.named_buffers())[name].detach().to(kept)
+            setattr(self, f"target_buffer_{number}", torch.cat([kept, fresh[None]]))
 
     def sizes(self, scenario: Scenario) -> Sizes:
         return Sizes(count(self.target), count(self.hypernet), self.stored_per_task())

@@ -1,14 +1,16 @@
 """Three yardsticks for any method: no defence against forgetting, no sharing, and no forgetting at all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, concatenate
-from ..inference import Prediction, infer_by_entropy, task_logits
+from ..inference import Prediction, of_task, spread, task_logits
 from ..params import count
+from ..swap import as_written
 from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, check_outputs, configuration
 
 
@@ -32,6 +34,15 @@ class Finetune(Learner):
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         return self.classifier.predict(images, task, seen=max(self.learned, 1))
 
+    def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
+        return self.classifier.probabilities(images, task, seen=max(self.learned, 1))
+
+    def export(self, task: int) -> nn.Module:
+        return self.classifier.export(task, seen=max(self.learned, 1))
+
+    def extend(self) -> None:
+        self.setting = self.classifier.extend()
+
     def sizes(self, scenario: Scenario) -> Sizes:
         return Sizes(self.classifier.size(), self.classifier.size(trainable=True), stored_per_task=0)
 
@@ -52,6 +63,7 @@ class Scratch(Learner):
     fresh_optimizer = True
     replicable = True
     infers_alike = True
+    takes = ("target", "infer")
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
@@ -74,9 +86,30 @@ class Scratch(Learner):
             self.setting.check_task(task)
             labels = self.logits(task, images).argmax(1)
             return Prediction(labels, torch.full_like(labels, task))
+        return self.infer(self.all_logits(images), images)
+
+    def all_logits(self, images: Tensor) -> Tensor:
+        """Logits of all tasks learnt so far, ``[T, B, classes]``."""
         nets = list(self.nets[: self.learned or None])
         params, buffers = torch.func.stack_module_state(nets)
-        return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
+        return task_logits(nets[0], {**params, **buffers}, images)
+
+    def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
+        if task is not None:
+            self.setting.check_task(task)
+            return self.logits(task, images).softmax(1)
+        logits = self.all_logits(images)
+        tasks = self.infer(logits, images).tasks
+        found = of_task(logits, tasks).softmax(1)
+        return spread(found, tasks, self.setting.tasks) if scenario == "cl3" else found
+
+    def export(self, task: int) -> nn.Module:
+        self.setting.check_task(task)
+        return as_written(self.nets[task])
+
+    def extend(self) -> None:
+        self.nets.append(self.setting.make_target(self.setting.classes).to(next(self.parameters()).device))
+        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
 
     def sizes(self, scenario: Scenario) -> Sizes:
         each = count(self.nets[0], trainable=True)

@@ -45,13 +45,15 @@ class SI(Finetune):
     def loss(self, batch: Batch) -> Tensor:
         return self.task_loss(batch) + self.config.strength * self.penalty()
 
-    def backward(self, batch: Batch, optimizer: Optimizer) -> None:
-        self.task_loss(batch).backward()
+    def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor:
+        loss = self.task_loss(batch)
+        loss.backward()
         params = self.penalty.params
         self.gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
         self.before = [p.detach().clone() for p in params]
         if self.learned:
             self.penalty.add_gradient(self.config.strength)  # puts other tensors in the place of self.gradients
+        return loss.detach()
 
     @torch.no_grad()
     def after_step(self) -> None:
