@@ -2,6 +2,7 @@
 
 from . import (
     benchmarks,
+    cifar,
     data,
     evaluation,
     inference,
@@ -44,6 +45,7 @@ __all__ = [
     "Result",
     "__version__",
     "benchmarks",
+    "cifar",
     "compression_ratio",
     "count",
     "data",

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .data import CIFAR_CLASSES, Examples, Source, channels_in_front, cifar, digits, mnist, rank_in_class
+from . import cifar
+from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
 from .errors import InputError
 
 
@@ -381,7 +382,7 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
     tasks = [
         task
         for source in ("cifar-10", "cifar-100")
-        for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source])
+        for task in _tasks(name, cifar.load(source), 10, validation, cifar.CLASSES[source])
     ]
     return Benchmark(name, tuple(tasks), _held_out(validation))
 

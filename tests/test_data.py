@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import hyperlearn as hl
-from hyperlearn import data
-from hyperlearn.data import Examples, as_float, cifar, draw_indices, mnist
+from hyperlearn import cifar, data
+from hyperlearn.data import Examples, as_float, draw_indices, mnist
 
 
 def examples(n: int = 6, classes: int = 2, task: int = 0) -> Examples:
@@ -155,7 +155,7 @@ def test_labels_are_one_for_each_image() -> None:
         hl.benchmarks.Benchmark("own", (task(replace(part, labels=part.labels[:, None])),))
 
 
-@pytest.mark.parametrize("read", [mnist, cifar])
+@pytest.mark.parametrize("read", [mnist, cifar.load])
 def test_a_data_set_there_is_not(read: Callable[[str], object]) -> None:
     with pytest.raises(hl.InputError, match="no data set 'emnist'; there are "):
         read("emnist")

@@ -15,7 +15,7 @@ LAYERS = [
     ["compiling", "memory", "metrics"],
     ["files"],
     ["params", "data", "records"],
-    ["swap"],
+    ["cifar", "swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],
