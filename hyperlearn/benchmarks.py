@@ -12,6 +12,10 @@ from . import cifar
 from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
 from .errors import InputError
 
+Scenario = Literal["cl1", "cl2", "cl3"]
+SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
+"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -47,10 +51,17 @@ class Benchmark:
     tasks: tuple[Task, ...]
     changes: tuple[str, ...] = ()
     """How it differs from the benchmark of its name, for records."""
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+    """What it is made for; in no other scenario is it measured."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise InputError(f"{self.name}: a benchmark needs at least one task")
+        if not self.scenarios or not set(self.scenarios) <= set(SCENARIOS):
+            raise InputError(
+                f"{self.name}: scenarios={self.scenarios!r}; a tuple of some of {', '.join(SCENARIOS)} is needed"
+            )
+        object.__setattr__(self, "scenarios", tuple(each for each in SCENARIOS if each in self.scenarios))
         for number, task in enumerate(self.tasks):
             if len(task.classes) != self.classes_per_task:
                 raise InputError(
@@ -384,7 +395,7 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
         for source in ("cifar-10", "cifar-100")
         for task in _tasks(name, cifar.load(source), 10, validation, cifar.CLASSES[source])
     ]
-    return Benchmark(name, tuple(tasks), _held_out(validation))
+    return Benchmark(name, tuple(tasks), _held_out(validation), MADE_FOR[name])
 
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
@@ -408,15 +419,8 @@ TASKS = {
 }
 """How many tasks each of `BENCHMARKS` has, unless it was changed."""
 
-
-def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:
-    """The scenarios that the benchmark called ``name`` is made for; no other is measured on it.
-
-    Example:
-        >>> scenarios("split-mnist"), scenarios("cifar-10-100")
-        (('cl1', 'cl2', 'cl3'), ('cl1',))
-    """
-    return ("cl1",) if name == "cifar-10-100" else ("cl1", "cl2", "cl3")
+MADE_FOR = dict.fromkeys(BENCHMARKS, SCENARIOS) | {"cifar-10-100": ("cl1",)}
+"""The ``scenarios`` of each of `BENCHMARKS`, for what is planned before images are read."""
 
 
 def load(name: str, **options: float) -> Benchmark:

@@ -223,7 +223,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.benchmark not in benchmarks.BENCHMARKS:
         benchmarks.load(options.benchmark)
     wanted = [options.scenario] if options.scenario else None
-    scenarios = check_scenarios(options.method, config, options.benchmark, wanted)
+    made_for = benchmarks.MADE_FOR[options.benchmark]
+    scenarios = check_scenarios(options.method, config, options.benchmark, made_for, wanted)
     compiling.check(options.compile, pick_device(options.device))
     results.check_writable(options.results)
     if options.checkpoint:

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from . import benchmarks, evaluation
+from . import evaluation
 from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
 from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop
@@ -179,10 +179,13 @@ def _silent(task: int, step: int) -> None:
 
 
 def check_scenarios(
-    method: str, config: Config, benchmark: str, scenarios: Sequence[Scenario] | None
+    method: str,
+    config: Config,
+    benchmark: str,
+    made_for: Sequence[Scenario],
+    scenarios: Sequence[Scenario] | None,
 ) -> tuple[Scenario, ...]:
     """What `train` measures where it is asked for ``scenarios``; raises `InputError` where it cannot."""
-    made_for = benchmarks.scenarios(benchmark)
     for scenario in scenarios or ():
         if scenario not in SCENARIOS:
             raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
@@ -287,7 +290,7 @@ class Run:
         self.benchmark = config.limited(benchmark)
         if config.augmentation:
             check_augmentable(benchmark.image_shape, benchmark.name)
-        self.scenarios = check_scenarios(method, config, benchmark.name, scenarios)
+        self.scenarios = check_scenarios(method, config, benchmark.name, benchmark.scenarios, scenarios)
         self.random = RandomStream(self.seed, self.device)
         steps = sum(config.steps(len(task.train)) for task in self.benchmark.tasks)
         self.compiler = TargetCompiler(compile, steps, self.device)

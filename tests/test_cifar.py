@@ -422,6 +422,7 @@ def test_a_limit_takes_the_first_of_each_class(home: Path) -> None:
 
 
 def test_cl1_only(home: Path) -> None:
+    assert hl.benchmarks.cifar_10_100().scenarios == hl.benchmarks.MADE_FOR["cifar-10-100"] == ("cl1",)
     for scenario in ("cl2", "cl3"):
         with pytest.raises(hl.InputError, match=f"cifar-10-100 is made for cl1 alone, not for {scenario}"):
             hl.run("hnet", hl.benchmarks.cifar_10_100(), scenario)  # type: ignore[arg-type]

@@ -285,3 +285,28 @@ def test_the_librarys_networks_put_colours_side_by_side_themselves(name: str, fi
     assert images.is_contiguous()
     assert torch.equal(net(images), net(images.contiguous(memory_format=torch.channels_last)))
     assert seen == [True, True]
+
+
+# Scenarios
+
+
+def test_a_benchmark_says_what_it_is_made_for() -> None:
+    digits = hl.benchmarks.split_digits()
+    made = replace(digits, name="mine", scenarios=("cl3", "cl1"))
+    assert made.scenarios == ("cl1", "cl3")
+    assert list(hl.run_scenarios("hnet", made, iterations=1)) == ["cl1", "cl3"]
+    assert hl.benchmarks.first(made, 2).scenarios == made.scenarios
+    for method in ("hnet", "finetune", "joint"):
+        with pytest.raises(hl.InputError, match="mine is made for cl1, cl3 alone, not for cl2"):
+            hl.run(method, made, "cl2")
+
+
+@pytest.mark.parametrize("scenarios", [(), "cl1", ("cl4",), ("cl1", "task")])
+def test_scenarios_there_are_not(scenarios: Any) -> None:
+    with pytest.raises(hl.InputError, match=r"mine: scenarios=.*; a tuple of some of cl1, cl2, cl3 is needed"):
+        replace(hl.benchmarks.split_digits(), name="mine", scenarios=scenarios)
+
+
+def test_named_benchmarks_are_made_for_what_the_table_says() -> None:
+    assert set(hl.benchmarks.MADE_FOR) == set(hl.benchmarks.BENCHMARKS)
+    assert hl.benchmarks.MADE_FOR["split-digits"] == hl.benchmarks.split_digits().scenarios

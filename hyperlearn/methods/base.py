@@ -13,15 +13,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import nets
+from ..benchmarks import SCENARIOS as SCENARIOS
 from ..benchmarks import Benchmark, limited
+from ..benchmarks import Scenario as Scenario
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..inference import Prediction
 from ..params import count
-
-Scenario = Literal["cl1", "cl2", "cl3"]
-SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
-"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
 
 MOST = 10**9
 """The largest whole number that a hyperparameter may be."""
