@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 
-from . import cifar
+from . import cifar, datasets
 from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
 from .errors import InputError
 
@@ -238,6 +239,58 @@ def _tasks(
             )
         )
     return tasks
+
+
+def from_datasets(
+    name: str,
+    train: Sequence["Dataset[Any]"],
+    test: Sequence["Dataset[Any]"],
+    validation: float = 0.0,
+    **options: Any,
+) -> Benchmark:
+    """A benchmark of your own data: one data set of PyTorch for each task, and one to test it by.
+
+    Items are pairs (image, label). Labels are whole numbers, whichever: a task's classes are those that occur in its
+    training data, from low to high. They are called what the data set's ``classes`` says, as torchvision's have them,
+    else by their number. Each data set is read once and kept in memory, bytes as bytes. What it does to an image at
+    random belongs into ``augment``.
+
+    Args:
+        name: the benchmark's name.
+        train: for each task a map-style data set, such as an ``ImageFolder`` or a ``Subset``.
+        test: as many.
+        validation: the fraction of each task's training images to hold out, in [0, 1).
+        options: other fields of `Benchmark`, such as ``scenarios``.
+
+    Raises:
+        InputError: not as many test as training sets, data that `hyperlearn.datasets.read` or `split` refuses, or tasks
+            that do not make a `Benchmark`.
+
+    Example:
+        >>> from torch.utils.data import TensorDataset
+        >>> pairs = torch.tensor([5, 9, 5, 9]), torch.tensor([1, 2, 2, 1])
+        >>> made = [TensorDataset(torch.rand(4, 3, 8, 8), labels) for labels in pairs]
+        >>> [task.classes for task in from_datasets("mine", made, made).tasks]
+        [('5', '9'), ('1', '2')]
+    """
+    if len(train) != len(test):
+        raise InputError(f"{name}: {len(train)} training sets and {len(test)} test sets; one of each is needed a task")
+    tasks = tuple(
+        _task_of(f"{name}: task {number}", number, pair, validation)
+        for number, pair in enumerate(zip(train, test, strict=True))
+    )
+    return Benchmark(name, tasks, _held_out(validation), **options)
+
+
+def _task_of(where: str, number: int, pair: "tuple[Dataset[Any], Dataset[Any]]", validation: float) -> Task:
+    train, test = pair
+    read = (*datasets.read(train, f"{where}, training images"), *datasets.read(test, f"{where}, test images"))
+    source, classes = _counted(where, Source(*read))
+    names = datasets.class_names(train)
+    if names is not None and all(0 <= int(label) < len(names) for label in classes):
+        classes = tuple(names[int(label)] for label in classes)
+    held = _hold_out(_examples(source.train_images, source.train_labels, number), validation)
+    return Task(*held, _examples(source.test_images, source.test_labels, number), classes)
 
 
 def permuted(

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "memory", "metrics"],
-    ["files"],
+    ["datasets", "files"],
     ["params", "data", "records"],
     ["cifar", "swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
