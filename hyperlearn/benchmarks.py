@@ -37,15 +37,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Tasks of the same image shape and the same number of classes, in the order in which they are learnt.
+    """Tasks of the same image shape, in the order in which they are learnt.
+
+    Tasks may have different numbers of classes. Outputs that tasks share are then as many as the largest number, and in
+    class-incremental learning the classes of all tasks come one after the other.
 
     A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
     any order.
 
     Images are bytes, or floats of one precision; some tasks may have these and others those.
 
-    Raises `InputError` where the tasks differ in shape or number of classes, where a label lies outside them, where
-    images or labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
+    Raises `InputError` where the tasks differ in shape, where a label lies outside its task's classes, where images or
+    labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
     """
 
     name: str
@@ -64,14 +67,11 @@ class Benchmark:
             )
         object.__setattr__(self, "scenarios", tuple(each for each in SCENARIOS if each in self.scenarios))
         for number, task in enumerate(self.tasks):
-            if len(task.classes) != self.classes_per_task:
-                raise InputError(
-                    f"{self.name}: task {number} has {len(task.classes)} classes, task 0 has "
-                    f"{self.classes_per_task}; all tasks need the same number"
-                )
+            if not task.classes:
+                raise InputError(f"{self.name}: task {number} has no classes")
             for part, examples in (("training", task.train), ("validation", task.validation), ("test", task.test)):
                 if len(examples) or part != "validation":
-                    _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
+                    _check_examples(f"{self.name}: task {number}, {part} images", examples, task, self.image_shape)
         parts = (part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test))
         floats = {str(kind): None for kind in parts if kind.is_floating_point}  # in order
         if len(floats) > 1:
@@ -88,8 +88,13 @@ class Benchmark:
 
     @property
     def classes_per_task(self) -> int:
-        """The number of classes that each task tells apart."""
-        return len(self.tasks[0].classes)
+        """The number of classes that each task tells apart; where they differ, that of the task with most."""
+        return max(self.class_counts)
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of classes of each task."""
+        return tuple(len(task.classes) for task in self.tasks)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -104,13 +109,11 @@ def _numbered(task: Task, number: int) -> Task:
     return Task(train, validation, test, task.classes)
 
 
-def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> None:
+def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int, ...]) -> None:
     if len(examples) == 0:
         raise InputError(f"{where}: there are none")
-    if tuple(examples.images.shape[1:]) != benchmark.image_shape:
-        raise InputError(
-            f"{where}: shape {tuple(examples.images.shape[1:])}, expected {benchmark.image_shape} as in task 0"
-        )
+    if tuple(examples.images.shape[1:]) != shape:
+        raise InputError(f"{where}: shape {tuple(examples.images.shape[1:])}, expected {shape} as in task 0")
     images, labels = examples.images.dtype, examples.labels.dtype
     if not (images == torch.uint8 or images.is_floating_point) or labels != torch.int64:
         raise InputError(
@@ -122,10 +125,8 @@ def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> Non
     if examples.labels.shape != (len(examples),):
         raise InputError(f"{where}: labels of shape {tuple(examples.labels.shape)}, expected one for each image, [n]")
     low, high = int(examples.labels.min()), int(examples.labels.max())
-    if low < 0 or high >= benchmark.classes_per_task:
-        raise InputError(
-            f"{where}: labels from {low} to {high}, but the task has classes 0 to {benchmark.classes_per_task - 1}"
-        )
+    if low < 0 or high >= len(task.classes):
+        raise InputError(f"{where}: labels from {low} to {high}, but the task has classes 0 to {len(task.classes) - 1}")
 
 
 def _check_floats(where: str, images: Tensor) -> None:

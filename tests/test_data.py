@@ -119,7 +119,11 @@ def test_tuning_sees_no_test_image() -> None:
     ("tasks", "message"),
     [
         ([], "needs at least one task"),
-        ([task(examples()), task(examples(), ("a", "b", "c"))], "task 1 has 3 classes, task 0 has 2"),
+        ([task(examples()), task(examples(), ())], "task 1 has no classes"),
+        (
+            [task(examples(), ("a", "b", "c")), task(examples(classes=3))],
+            "task 1, .* labels from 0 to 2, but the task has",
+        ),
         ([task(examples(classes=3))], "labels from 0 to 2, but the task has classes 0 to 1"),
         ([task(examples(0))], "task 0, training images: there are none"),
     ],

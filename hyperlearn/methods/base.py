@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+import torch
 from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
@@ -80,10 +82,11 @@ class Setting:
 
     Args:
         tasks: number of tasks to come.
-        classes: classes of each task.
+        classes: classes of each task; where they differ, of the task with most.
         scenarios: what is known at test time: those that the learner will be measured in.
         make_target: makes a target network with the given number of logits.
         image_shape: of one image; generators of images need it.
+        class_counts: classes of each task; default: all have ``classes``.
     """
 
     tasks: int
@@ -91,6 +94,44 @@ class Setting:
     scenarios: tuple[Scenario, ...]
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
+    class_counts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.class_counts:
+            object.__setattr__(self, "class_counts", (self.classes,) * self.tasks)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all tasks have the same number of classes."""
+        return len({*self.class_counts}) < 2
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """How many classes there are before each task, and after the last: ``tasks + 1`` numbers.
+
+        Example:
+            >>> Setting(3, 4, ("cl1",), nn.Identity, class_counts=(2, 4, 3)).starts
+            (0, 2, 6, 9)
+        """
+        return (0, *accumulate(self.class_counts))
+
+    def among_all(self, labels: Tensor, tasks: Tensor) -> Tensor:
+        """The class of ``labels`` [n] within their ``tasks`` [n], counted through all tasks: [n]."""
+        before = tasks * self.classes if self.alike else tasks.new_tensor(self.starts)[tasks]
+        return before + labels
+
+    def within_tasks(self, classes: Tensor) -> Prediction:
+        """The inverse of `among_all`."""
+        if self.alike:
+            return Prediction(classes % self.classes, classes // self.classes)
+        starts = classes.new_tensor(self.starts)
+        tasks = torch.bucketize(classes, starts[1:], right=True)
+        return Prediction(classes - starts[tasks], tasks)
+
+    def padded(self, logits: Tensor) -> Tensor:
+        """Logits ``[..., K]`` of a task with K classes, with -inf up to as many as any task has: ``[..., classes]``."""
+        missing = self.classes - logits.shape[-1]
+        return nn.functional.pad(logits, (0, missing), value=-torch.inf) if missing else logits
 
     def check_task(self, task: int) -> None:
         """Raise `InputError` for a number that is no task's."""
@@ -191,7 +232,14 @@ class Config:
             net = parsed(benchmark.image_shape, outputs) if make_target is None else make_target(outputs)
             return net if self.precision is None else nets.InPrecision(net, self.precision)
 
-        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, target, benchmark.image_shape)
+        return Setting(
+            len(benchmark),
+            benchmark.classes_per_task,
+            scenarios,
+            target,
+            benchmark.image_shape,
+            benchmark.class_counts,
+        )
 
 
 class Learner(nn.Module, ABC):
@@ -314,6 +362,9 @@ class Classifier(nn.Module):
     CL1 has one head for each task, of which the task's own is used; CL2 one shared head; CL3 one head over all classes,
     of which those seen so far are used (van de Ven & Tolias 2019). The heads of CL1 and CL3 are one output layer.
 
+    Where tasks have different numbers of classes, a head of CL1 has its own task's, and that of CL2 as many as the
+    largest task has. The logits of a batch are then as many too, -inf for those that an image's task does not have.
+
     Args:
         setting: tasks, classes and target network.
         scenario: which output layer.
@@ -323,7 +374,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.setting = setting
         self.scenario = scenario
-        self.outputs = setting.classes * (1 if scenario == "cl2" else setting.tasks)
+        self.outputs = setting.classes if scenario == "cl2" else setting.starts[-1]
         self.net = setting.make_target(self.outputs)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -336,28 +387,33 @@ class Classifier(nn.Module):
         return out
 
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
-        """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
+        """Logits ``[B, classes]`` (CL3: of all classes ``seen`` tasks have) for images of ``tasks`` ``[B]``."""
         return self.select(self(images), tasks, seen)
 
     def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
-        classes = self.setting.classes
         if self.scenario == "cl1":
-            rows = tasks[:, None, None].expand(-1, 1, classes)
-            return out.unflatten(1, (-1, classes)).gather(1, rows)[:, 0]
+            rows = tasks[:, None, None].expand(-1, 1, self.setting.classes)
+            return self.heads(out).gather(1, rows)[:, 0]
         return out[:, self.columns(0, seen)]
+
+    def heads(self, out: Tensor) -> Tensor:
+        """The network's outputs ``[B, outputs]`` in CL1, by tasks: ``[B, tasks, classes]``."""
+        if self.setting.alike:
+            return out.unflatten(1, (-1, self.setting.classes))
+        return torch.stack([self.setting.padded(each) for each in out.split(self.setting.class_counts, 1)], 1)
 
     def columns(self, task: int, seen: int) -> slice:
         """Which of the network's outputs are the logits for images of ``task``."""
-        classes = self.setting.classes
+        starts = self.setting.starts
         if self.scenario == "cl1":
-            return slice(task * classes, (task + 1) * classes)
-        return slice(0, classes if self.scenario == "cl2" else seen * classes)
+            return slice(starts[task], starts[task + 1])
+        return slice(0, self.setting.classes if self.scenario == "cl2" else starts[seen])
 
     def labels(self, batch: Batch | Examples) -> Tensor:
         """The index of the right logit: the class in all tasks' classes for CL3, else the class within the task."""
         if self.scenario == "cl3":
-            return batch.tasks * self.setting.classes + batch.labels
+            return self.setting.among_all(batch.labels, batch.tasks)
         return batch.labels
 
     def cross_entropy(self, batch: Batch, seen: int) -> Tensor:
@@ -371,7 +427,7 @@ class Classifier(nn.Module):
         given = images.new_full((len(images),), -1 if task is None else task).long()
         best = self.logits(images, given, seen).argmax(1)
         if self.scenario == "cl3":
-            return Prediction(best % self.setting.classes, best // self.setting.classes)
+            return self.setting.within_tasks(best)
         return Prediction(best, given)
 
     def size(self, trainable: bool = False) -> int:

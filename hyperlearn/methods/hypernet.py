@@ -320,7 +320,8 @@ class HypernetLearner(GeneratingLearner):
     The target's buffers (running statistics of batch norm, say) are kept for each task and restored with its weights.
     A task that a growing hypernetwork does not have yet is answered with the newest one's weights.
 
-    With ``output_heads="per-task"`` the target has T times K outputs, of which task t uses the K from tK on.
+    With ``output_heads="per-task"`` the target has outputs for the classes of all tasks, of which each task uses its
+    own. Else it has as many as the task with most classes, of which each task uses the first.
     """
 
     serves = SCENARIOS
@@ -330,9 +331,9 @@ class HypernetLearner(GeneratingLearner):
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         per_task = isinstance(config, ClassifierConfig) and config.output_heads == "per-task"
         heads = setting.tasks if per_task else 1
-        target = setting.make_target(setting.classes * heads)
+        target = setting.make_target(setting.starts[-1] if per_task else setting.classes)
         super().__init__(config, setting, target)
-        self.classes, self.heads = setting.classes, heads
+        self.heads = heads
         self.buffer_names = [name for name, _ in target.named_buffers()]
         for number, (_, buffer) in enumerate(target.named_buffers()):
             self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
@@ -346,11 +347,11 @@ class HypernetLearner(GeneratingLearner):
 
         Raises `InputError` where a target given by hand has another number of outputs.
         """
-        own = f", {self.classes} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
-        check_outputs(outputs, self.heads * self.classes, own)
-        if self.heads == 1:
-            return outputs
-        return outputs[..., task * self.classes : (task + 1) * self.classes]
+        counts, first = self.setting.class_counts, self.setting.starts[task] if self.heads > 1 else 0
+        each = counts[0] if self.setting.alike else f"{min(counts)} to {max(counts)}"
+        own = f", {each} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
+        check_outputs(outputs, sum(counts) if self.heads > 1 else self.setting.classes, own)
+        return outputs[..., first : first + counts[task]]
 
     def task_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the network that the hypernetwork writes for the present task."""
@@ -362,7 +363,7 @@ class HypernetLearner(GeneratingLearner):
             return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
 
         # Given cross-entropy itself, it checks the labels against the number of logits.
-        loss = nn.functional.cross_entropy if self.heads == 1 else own_loss
+        loss = nn.functional.cross_entropy if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
         buffers = self.target_buffers(task)
@@ -376,11 +377,11 @@ class HypernetLearner(GeneratingLearner):
         tasks = self.hypernet.index(wanted)
         state = self.hypernet.params(tasks) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images)
-        logits = torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
-        if task is None:
-            return infer_by_entropy(logits)
-        labels = logits[0].argmax(1)
-        return Prediction(labels, torch.full_like(labels, task))
+        if task is not None:
+            labels = self.own_logits(outputs[0], task).argmax(1)
+            return Prediction(labels, torch.full_like(labels, task))
+        own = [self.setting.padded(self.own_logits(each, t)) for each, t in zip(outputs, wanted, strict=True)]
+        return infer_by_entropy(torch.stack(own), self.setting.class_counts[: len(own)])
 
     def sizes(self, scenario: Scenario) -> Sizes:
         return Sizes(count(self.target), count(self.hypernet), self.stored_per_task())

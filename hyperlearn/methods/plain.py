@@ -46,7 +46,10 @@ class Joint(Finetune):
 
 
 class Scratch(Learner):
-    """One network for each task. Without a task id, the task is the one whose network is surest (entropy)."""
+    """One network for each task. Without a task id, the task is the one whose network is surest (entropy).
+
+    All have as many outputs as the task with most classes needs.
+    """
 
     serves = SCENARIOS
     fresh_optimizer = True
@@ -64,10 +67,10 @@ class Scratch(Learner):
         return nn.functional.cross_entropy(self.logits(self.learned, batch.images), batch.labels)
 
     def logits(self, task: int, images: Tensor) -> Tensor:
-        """Logits ``[B, classes]`` of one task's network."""
+        """Logits ``[B, K]`` of one task's network, of the task's K classes."""
         out: Tensor = self.nets[task](images)
         check_outputs(out, self.setting.classes)
-        return out
+        return out[:, : self.setting.class_counts[task]]
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
@@ -76,7 +79,9 @@ class Scratch(Learner):
             return Prediction(labels, torch.full_like(labels, task))
         nets = list(self.nets[: self.learned or None])
         params, buffers = torch.func.stack_module_state(nets)
-        return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
+        logits, counts = task_logits(nets[0], {**params, **buffers}, images), self.setting.class_counts[: len(nets)]
+        each = (self.setting.padded(one[:, :classes]) for one, classes in zip(logits, counts, strict=True))
+        return infer_by_entropy(torch.stack(list(each)), counts)
 
     def sizes(self, scenario: Scenario) -> Sizes:
         each = count(self.nets[0], trainable=True)
