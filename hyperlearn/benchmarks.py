@@ -45,7 +45,9 @@ class Benchmark:
     A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
     any order.
 
-    Images are bytes, or floats of one precision; some tasks may have these and others those.
+    Images are bytes, which become floats in [0, 1], or floats of one precision; some tasks may have these and others
+    those. Other whole numbers, such as the tokens of a text, ``[n, length]``, reach the target as they are; all tasks
+    have the same type of them.
 
     Raises `InputError` where the tasks differ in shape, where a label lies outside its task's classes, where images or
     labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
@@ -72,10 +74,14 @@ class Benchmark:
             for part, examples in (("training", task.train), ("validation", task.validation), ("test", task.test)):
                 if len(examples) or part != "validation":
                     _check_examples(f"{self.name}: task {number}, {part} images", examples, task, self.image_shape)
-        parts = (part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test))
-        floats = {str(kind): None for kind in parts if kind.is_floating_point}  # in order
-        if len(floats) > 1:
-            raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
+        parts = [part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test)]
+        kinds = {str(kind): None for kind in parts if kind != torch.uint8}  # in order
+        if len(kinds) > 1:
+            raise InputError(f"{self.name}: images of {' and '.join(kinds)}; give all that are not bytes one type")
+        if torch.uint8 in parts and any(_is_whole(kind) for kind in parts):
+            raise InputError(
+                f"{self.name}: images of torch.uint8, which become floats, and of {', '.join(kinds)}, which do not"
+            )
         object.__setattr__(self, "tasks", tuple(_numbered(task, number) for number, task in enumerate(self.tasks)))
         said = any("tasks" in change for change in self.changes)
         if len(self) != TASKS.get(self.name, len(self)) and not said:
@@ -85,6 +91,12 @@ class Benchmark:
     def image_shape(self) -> tuple[int, ...]:
         """Shape of one image, for example (28, 28)."""
         return tuple(self.tasks[0].train.images.shape[1:])
+
+    @property
+    def image_type(self) -> torch.dtype:
+        """What a target is given: floats, also of bytes, or whole numbers as they are."""
+        parts = (part.images.dtype for task in self.tasks for part in (task.train, task.test))
+        return next((kind for kind in parts if kind != torch.uint8), torch.float32)
 
     @property
     def classes_per_task(self) -> int:
@@ -115,10 +127,10 @@ def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int
     if tuple(examples.images.shape[1:]) != shape:
         raise InputError(f"{where}: shape {tuple(examples.images.shape[1:])}, expected {shape} as in task 0")
     images, labels = examples.images.dtype, examples.labels.dtype
-    if not (images == torch.uint8 or images.is_floating_point) or labels != torch.int64:
+    if not (images == torch.uint8 or images.is_floating_point or _is_whole(images)) or labels != torch.int64:
         raise InputError(
-            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point (tokens "
-            "and other integers are not taken), and labels torch.int64"
+            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, floating point, or whole "
+            "numbers such as tokens of torch.int64, and labels torch.int64"
         )
     if images.is_floating_point:
         _check_floats(where, examples.images)
@@ -127,6 +139,11 @@ def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= len(task.classes):
         raise InputError(f"{where}: labels from {low} to {high}, but the task has classes 0 to {len(task.classes) - 1}")
+
+
+def _is_whole(kind: torch.dtype) -> bool:
+    """Whether images of this type are whole numbers that are no bytes, which a target takes as they are."""
+    return kind in (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _check_floats(where: str, images: Tensor) -> None:

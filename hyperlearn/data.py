@@ -25,7 +25,7 @@ from .files import cache_folder, check_file
 class Batch(NamedTuple):
     """What one training step sees."""
 
-    images: Tensor  # [B, *image], float in [0, 1]
+    images: Tensor  # [B, *image], floats; tokens and other whole numbers as they are
     labels: Tensor  # [B], label within the task
     tasks: Tensor  # [B], the task of each image
 
@@ -35,7 +35,7 @@ class Examples:
     """Labelled images of one or more tasks.
 
     Args:
-        images: ``[n, *image]``, ``uint8`` (0 to 255) or floating point (used as it is).
+        images: ``[n, *image]``, ``uint8`` (0 to 255), or floats or other whole numbers (used as they are).
         labels: ``[n]``, ``int64``, the label within the task, counted from 0.
         tasks: ``[n]``, ``int64``, the task that each image belongs to.
     """
@@ -55,7 +55,7 @@ class Examples:
         return len(self.labels)
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
-        """The batch at ``indices``, its images as floats."""
+        """The batch at ``indices``, its bytes as floats."""
         return Batch(as_float(self.images[indices]), self.labels[indices], self.tasks[indices])
 
     def take(self, indices: Tensor | slice) -> "Examples":
@@ -73,9 +73,9 @@ class Examples:
 
 
 def as_float(images: Tensor) -> Tensor:
-    """``uint8`` images as floats in [0, 1]; floating-point images as they are.
+    """``uint8`` images as floats in [0, 1]; all others as they are.
 
-    Both lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
+    They lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
 
     Example:
         >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))

@@ -166,7 +166,7 @@ def test_a_data_set_there_is_not(read: Callable[[str], object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels"), [(torch.int64, torch.int64), (torch.uint8, torch.int32), (torch.float32, torch.float32)]
+    ("images", "labels"), [(torch.bool, torch.int64), (torch.uint8, torch.int32), (torch.float32, torch.float32)]
 )
 def test_types_that_cannot_be_learnt_from_are_refused(images: torch.dtype, labels: torch.dtype) -> None:
     good = examples()

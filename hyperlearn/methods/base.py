@@ -227,6 +227,11 @@ class Config:
             if scenario not in SCENARIOS:
                 raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
         parsed = nets.parse(self.target)
+        if make_target is None and not benchmark.image_type.is_floating_point:
+            raise InputError(
+                f"{benchmark.name}: {self.target} takes floats, and the images are {benchmark.image_type}; give a "
+                "target of your own that takes them, with an nn.Embedding, say"
+            )
 
         def target(outputs: int) -> nn.Module:
             net = parsed(benchmark.image_shape, outputs) if make_target is None else make_target(outputs)
