@@ -2,7 +2,9 @@
 
 from . import (
     benchmarks,
+    cifar,
     data,
+    datasets,
     evaluation,
     inference,
     methods,
@@ -44,9 +46,11 @@ __all__ = [
     "Result",
     "__version__",
     "benchmarks",
+    "cifar",
     "compression_ratio",
     "count",
     "data",
+    "datasets",
     "evaluation",
     "fisher_information",
     "inference",

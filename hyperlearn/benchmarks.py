@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 
-from .data import CIFAR_CLASSES, Examples, Source, channels_in_front, cifar, digits, mnist, rank_in_class
+from . import cifar, datasets
+from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
 from .errors import InputError
+
+Scenario = Literal["cl1", "cl2", "cl3"]
+SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
+"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
 
 
 @dataclass(frozen=True)
@@ -31,38 +37,51 @@ class Task:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Tasks of the same image shape and the same number of classes, in the order in which they are learnt.
+    """Tasks of the same image shape, in the order in which they are learnt.
+
+    Tasks may have different numbers of classes. Outputs that tasks share are then as many as the largest number, and in
+    class-incremental learning the classes of all tasks come one after the other.
 
     A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
     any order.
 
-    Images are bytes, or floats of one precision; some tasks may have these and others those.
+    Images are bytes, which become floats in [0, 1], or floats of one precision; some tasks may have these and others
+    those. Other whole numbers, such as the tokens of a text, ``[n, length]``, reach the target as they are; all tasks
+    have the same type of them.
 
-    Raises `InputError` where the tasks differ in shape or number of classes, where a label lies outside them, where
-    images or labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
+    Raises `InputError` where the tasks differ in shape, where a label lies outside its task's classes, where images or
+    labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
     """
 
     name: str
     tasks: tuple[Task, ...]
     changes: tuple[str, ...] = ()
     """How it differs from the benchmark of its name, for records."""
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+    """What it is made for; in no other scenario is it measured."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise InputError(f"{self.name}: a benchmark needs at least one task")
+        if not self.scenarios or not set(self.scenarios) <= set(SCENARIOS):
+            raise InputError(
+                f"{self.name}: scenarios={self.scenarios!r}; a tuple of some of {', '.join(SCENARIOS)} is needed"
+            )
+        object.__setattr__(self, "scenarios", tuple(each for each in SCENARIOS if each in self.scenarios))
         for number, task in enumerate(self.tasks):
-            if len(task.classes) != self.classes_per_task:
-                raise InputError(
-                    f"{self.name}: task {number} has {len(task.classes)} classes, task 0 has "
-                    f"{self.classes_per_task}; all tasks need the same number"
-                )
+            if not task.classes:
+                raise InputError(f"{self.name}: task {number} has no classes")
             for part, examples in (("training", task.train), ("validation", task.validation), ("test", task.test)):
                 if len(examples) or part != "validation":
-                    _check_examples(f"{self.name}: task {number}, {part} images", examples, self)
-        parts = (part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test))
-        floats = {str(kind): None for kind in parts if kind.is_floating_point}  # in order
-        if len(floats) > 1:
-            raise InputError(f"{self.name}: images of {' and '.join(floats)}; give all floating-point images one type")
+                    _check_examples(f"{self.name}: task {number}, {part} images", examples, task, self.image_shape)
+        parts = [part.images.dtype for task in self.tasks for part in (task.train, task.validation, task.test)]
+        kinds = {str(kind): None for kind in parts if kind != torch.uint8}  # in order
+        if len(kinds) > 1:
+            raise InputError(f"{self.name}: images of {' and '.join(kinds)}; give all that are not bytes one type")
+        if torch.uint8 in parts and any(_is_whole(kind) for kind in parts):
+            raise InputError(
+                f"{self.name}: images of torch.uint8, which become floats, and of {', '.join(kinds)}, which do not"
+            )
         object.__setattr__(self, "tasks", tuple(numbered(task, number) for number, task in enumerate(self.tasks)))
         said = any("tasks" in change for change in self.changes)
         if len(self) != TASKS.get(self.name, len(self)) and not said:
@@ -74,9 +93,20 @@ class Benchmark:
         return tuple(self.tasks[0].train.images.shape[1:])
 
     @property
+    def image_type(self) -> torch.dtype:
+        """What a target is given: floats, also of bytes, or whole numbers as they are."""
+        parts = (part.images.dtype for task in self.tasks for part in (task.train, task.test))
+        return next((kind for kind in parts if kind != torch.uint8), torch.float32)
+
+    @property
     def classes_per_task(self) -> int:
-        """The number of classes that each task tells apart."""
-        return len(self.tasks[0].classes)
+        """The number of classes that each task tells apart; where they differ, that of the task with most."""
+        return max(self.class_counts)
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of classes of each task."""
+        return tuple(len(task.classes) for task in self.tasks)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -91,28 +121,29 @@ def numbered(task: Task, number: int) -> Task:
     return Task(train, validation, test, task.classes)
 
 
-def _check_examples(where: str, examples: Examples, benchmark: Benchmark) -> None:
+def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int, ...]) -> None:
     if len(examples) == 0:
         raise InputError(f"{where}: there are none")
-    if tuple(examples.images.shape[1:]) != benchmark.image_shape:
-        raise InputError(
-            f"{where}: shape {tuple(examples.images.shape[1:])}, expected {benchmark.image_shape} as in task 0"
-        )
+    if tuple(examples.images.shape[1:]) != shape:
+        raise InputError(f"{where}: shape {tuple(examples.images.shape[1:])}, expected {shape} as in task 0")
     images, labels = examples.images.dtype, examples.labels.dtype
-    if not (images == torch.uint8 or images.is_floating_point) or labels != torch.int64:
+    if not (images == torch.uint8 or images.is_floating_point or _is_whole(images)) or labels != torch.int64:
         raise InputError(
-            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, or floating point (tokens "
-            "and other integers are not taken), and labels torch.int64"
+            f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, floating point, or whole "
+            "numbers such as tokens of torch.int64, and labels torch.int64"
         )
     if images.is_floating_point:
         _check_floats(where, examples.images)
     if examples.labels.shape != (len(examples),):
         raise InputError(f"{where}: labels of shape {tuple(examples.labels.shape)}, expected one for each image, [n]")
     low, high = int(examples.labels.min()), int(examples.labels.max())
-    if low < 0 or high >= benchmark.classes_per_task:
-        raise InputError(
-            f"{where}: labels from {low} to {high}, but the task has classes 0 to {benchmark.classes_per_task - 1}"
-        )
+    if low < 0 or high >= len(task.classes):
+        raise InputError(f"{where}: labels from {low} to {high}, but the task has classes 0 to {len(task.classes) - 1}")
+
+
+def _is_whole(kind: torch.dtype) -> bool:
+    """Whether images of this type are whole numbers that are no bytes, which a target takes as they are."""
+    return kind in (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _check_floats(where: str, images: Tensor) -> None:
@@ -226,6 +257,58 @@ def _tasks(
             )
         )
     return tasks
+
+
+def from_datasets(
+    name: str,
+    train: Sequence["Dataset[Any]"],
+    test: Sequence["Dataset[Any]"],
+    validation: float = 0.0,
+    **options: Any,
+) -> Benchmark:
+    """A benchmark of your own data: one data set of PyTorch for each task, and one to test it by.
+
+    Items are pairs (image, label). Labels are whole numbers, whichever: a task's classes are those that occur in its
+    training data, from low to high. They are called what the data set's ``classes`` says, as torchvision's have them,
+    else by their number. Each data set is read once and kept in memory, bytes as bytes. What it does to an image at
+    random belongs into ``augment``.
+
+    Args:
+        name: the benchmark's name.
+        train: for each task a map-style data set, such as an ``ImageFolder`` or a ``Subset``.
+        test: as many.
+        validation: the fraction of each task's training images to hold out, in [0, 1).
+        options: other fields of `Benchmark`, such as ``scenarios``.
+
+    Raises:
+        InputError: not as many test as training sets, data that `hyperlearn.datasets.read` or `split` refuses, or tasks
+            that do not make a `Benchmark`.
+
+    Example:
+        >>> from torch.utils.data import TensorDataset
+        >>> pairs = torch.tensor([5, 9, 5, 9]), torch.tensor([1, 2, 2, 1])
+        >>> made = [TensorDataset(torch.rand(4, 3, 8, 8), labels) for labels in pairs]
+        >>> [task.classes for task in from_datasets("mine", made, made).tasks]
+        [('5', '9'), ('1', '2')]
+    """
+    if len(train) != len(test):
+        raise InputError(f"{name}: {len(train)} training sets and {len(test)} test sets; one of each is needed a task")
+    tasks = tuple(
+        _task_of(f"{name}: task {number}", number, pair, validation)
+        for number, pair in enumerate(zip(train, test, strict=True))
+    )
+    return Benchmark(name, tasks, _held_out(validation), **options)
+
+
+def _task_of(where: str, number: int, pair: "tuple[Dataset[Any], Dataset[Any]]", validation: float) -> Task:
+    train, test = pair
+    read = (*datasets.read(train, f"{where}, training images"), *datasets.read(test, f"{where}, test images"))
+    source, classes = _counted(where, Source(*read))
+    names = datasets.class_names(train)
+    if names is not None and all(0 <= int(label) < len(names) for label in classes):
+        classes = tuple(names[int(label)] for label in classes)
+    held = _hold_out(_examples(source.train_images, source.train_labels, number), validation)
+    return Task(*held, _examples(source.test_images, source.test_labels, number), classes)
 
 
 def permuted(
@@ -381,9 +464,9 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
     tasks = [
         task
         for source in ("cifar-10", "cifar-100")
-        for task in _tasks(name, cifar(source), 10, validation, CIFAR_CLASSES[source])
+        for task in _tasks(name, cifar.load(source), 10, validation, cifar.CLASSES[source])
     ]
-    return Benchmark(name, tuple(tasks), _held_out(validation))
+    return Benchmark(name, tuple(tasks), _held_out(validation), MADE_FOR[name])
 
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
@@ -407,15 +490,8 @@ TASKS = {
 }
 """How many tasks each of `BENCHMARKS` has, unless it was changed."""
 
-
-def scenarios(name: str) -> tuple[Literal["cl1", "cl2", "cl3"], ...]:
-    """The scenarios that the benchmark called ``name`` is made for; no other is measured on it.
-
-    Example:
-        >>> scenarios("split-mnist"), scenarios("cifar-10-100")
-        (('cl1', 'cl2', 'cl3'), ('cl1',))
-    """
-    return ("cl1",) if name == "cifar-10-100" else ("cl1", "cl2", "cl3")
+MADE_FOR = dict.fromkeys(BENCHMARKS, SCENARIOS) | {"cifar-10-100": ("cl1",)}
+"""The ``scenarios`` of each of `BENCHMARKS`, for what is planned before images are read."""
 
 
 def load(name: str, **options: float) -> Benchmark:

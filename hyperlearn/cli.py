@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, compiling, data, recipes, records, results, sweep, tables, tuning
+from . import benchmarks, cifar, compiling, data, recipes, records, results, sweep, tables, tuning
 from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS, Config
@@ -223,7 +223,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.benchmark not in benchmarks.BENCHMARKS:
         benchmarks.load(options.benchmark)
     wanted = [options.scenario] if options.scenario else None
-    scenarios = check_scenarios(options.method, config, options.benchmark, wanted)
+    made_for = benchmarks.MADE_FOR[options.benchmark]
+    scenarios = check_scenarios(options.method, config, options.benchmark, made_for, wanted)
     compiling.check(options.compile, pick_device(options.device))
     results.check_writable(options.results)
     if options.checkpoint:
@@ -468,14 +469,14 @@ def _data(options: argparse.Namespace) -> None:
         with reading(name, where):
             data.mnist(name)
             print(f"{name}: ready, in {where}")
-    for name in data.CIFAR_CLASSES:
-        place, cached = data.cifar_place(name), data.cifar_cache(name)
+    for name in cifar.CLASSES:
+        place, cached = cifar.find(name), cifar.cached(name)
         if place is None:
-            print(f"{name}: not there; downloaded into {folder} on first use, or {data.cifar_wanted(name)}")
+            print(f"{name}: not there; downloaded into {folder} on first use, or {cifar.wanted(name)}")
             continue
         print(f"reading {place}; the first time this may take a minute", file=sys.stderr, flush=True)
         with reading(name, place):
-            source = data.cifar(name)
+            source = cifar.load(name)
             images = f"{len(source.train_labels):,} training and {len(source.test_labels):,} test images"
             print(f"{name}: ready, {images} in {place}" + (f", decoded into {cached}" if cached.exists() else ""))
     if damaged:

@@ -4,34 +4,28 @@ All sources give ``uint8`` images, which take a quarter of the memory of floats;
 it is drawn. Nothing is read or downloaded when this module is imported.
 """
 
-import io
 import os
-import re
-import stat
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
-from zipfile import ZipFile
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .errors import DataError, InputError
-from .files import cache_folder, load_tensors, save_tensors
+from .errors import DataError, InputError, first_line
+from .files import cache_folder, check_file
 
 
 class Batch(NamedTuple):
     """What one training step sees."""
 
-    images: Tensor  # [B, *image], float in [0, 1]
+    images: Tensor  # [B, *image], floats; tokens and other whole numbers as they are
     labels: Tensor  # [B], label within the task
     tasks: Tensor  # [B], the task of each image
 
@@ -41,7 +35,7 @@ class Examples:
     """Labelled images of one or more tasks.
 
     Args:
-        images: ``[n, *image]``, ``uint8`` (0 to 255) or floating point (used as it is).
+        images: ``[n, *image]``, ``uint8`` (0 to 255), or floats or other whole numbers (used as they are).
         labels: ``[n]``, ``int64``, the label within the task, counted from 0.
         tasks: ``[n]``, ``int64``, the task that each image belongs to.
     """
@@ -61,7 +55,7 @@ class Examples:
         return len(self.labels)
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
-        """The batch at ``indices``, its images as floats."""
+        """The batch at ``indices``, its bytes as floats."""
         return Batch(as_float(self.images[indices]), self.labels[indices], self.tasks[indices])
 
     def take(self, indices: Tensor | slice) -> "Examples":
@@ -79,9 +73,9 @@ class Examples:
 
 
 def as_float(images: Tensor) -> Tensor:
-    """``uint8`` images as floats in [0, 1]; floating-point images as they are.
+    """``uint8`` images as floats in [0, 1]; all others as they are.
 
-    Both lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
+    They lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
 
     Example:
         >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
@@ -317,23 +311,12 @@ IDX_MD5 = {
 }
 """The checksums of their `IDX_FILES`: other data of the same shape and labels is found out by them alone."""
 
-_LARGEST_IDX, _LARGEST_IMAGE = 2**30, 2**20
-"""Bytes that are read of one file: MNIST's largest has 47 million, an image of 32 x 32 pixels some thousands."""
+_LARGEST_IDX = 2**30
+"""Bytes that are read of one file; MNIST's largest has 47 million."""
 
 
-def _check_file(path: Path, largest: int | None = None) -> None:
-    """Raises `DataError` unless ``path`` is a regular file of at most so many bytes; pipes may never end."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"{path} is no regular file; put a file there, or nothing")
-    if largest and found.st_size > largest:
-        raise DataError(f"{path} has {found.st_size:,} bytes, more than the {largest:,} that are read")
-
-
-def _check_name(name: str, known: Iterable[str]) -> None:
+def check_name(name: str, known: Iterable[str]) -> None:
+    """Raises `InputError` unless ``name`` is that of a known data set."""
     if name not in known:
         raise InputError(f"no data set {name!r}; there are {', '.join(known)}")
 
@@ -348,7 +331,7 @@ def mnist(name: str = "mnist") -> Source:
     Raises `InputError` for another name, and `DataError` where a file is unreadable, damaged or of another data set, or
     a download fails.
     """
-    _check_name(name, MNIST_LIKE)
+    check_name(name, MNIST_LIKE)
     root = folder()
     train_images, train_labels = _mnist_part(name, root, train=True)
     test_images, test_labels = _mnist_part(name, root, train=False)
@@ -361,11 +344,11 @@ def mnist_present(name: str = "mnist") -> bool:
     return all((raw / file).exists() for file in IDX_FILES)
 
 
-def _check_free(*paths: Path) -> None:
+def check_free(*paths: Path) -> None:
     """Raises `DataError` where something else than a file is in the place of one that a download writes."""
     for path in paths:
         if path.exists():
-            _check_file(path)
+            check_file(path)
 
 
 def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -373,7 +356,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
     raw = root / MNIST_LIKE[name] / "raw"
     if not mnist_present(name):
-        _check_free(*(raw / f"{file}{packed}" for file in IDX_FILES for packed in ("", ".gz")))
+        check_free(*(raw / f"{file}{packed}" for file in IDX_FILES for packed in ("", ".gz")))
         try:
             root.mkdir(parents=True, exist_ok=True)
             getattr(datasets, MNIST_LIKE[name])(root, download=True)  # it checks the MD5 sums of what it downloads
@@ -381,12 +364,12 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         except (OSError, RuntimeError, UnpicklingError) as error:
             raise DataError(
                 f"{MNIST_LIKE[name]} is not in {raw} and could not be downloaded "
-                f"({_first_line(error)}); put its four unpacked IDX files there"
+                f"({first_line(error)}); put its four unpacked IDX files there"
             ) from error
     prefix = "train" if train else "t10k"
     files = [raw / file for file in IDX_FILES if file.startswith(prefix)]
     for file in files:
-        _check_file(file, _LARGEST_IDX)
+        check_file(file, _LARGEST_IDX)
     try:
         # Not through torchvision's class, which takes files of an old format in their place where it finds them.
         images = datasets.mnist.read_image_file(str(files[0]))
@@ -394,7 +377,7 @@ def _mnist_part(name: str, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise DataError(
             f"{raw} holds a damaged or unreadable file of the {'training' if train else 'test'} part "
-            f"({_first_line(error)}); remove it to download it anew"
+            f"({first_line(error)}); remove it to download it anew"
         ) from error
     expected = 60_000 if train else 10_000
     if images.shape != (expected, 28, 28) or labels.shape != (expected,):
@@ -422,232 +405,3 @@ def _check_contents(name: str, file: Path) -> None:
         f"{file} is not {MNIST_LIKE[name]}'s but {next(owners, 'other data, or damaged')} (MD5 {found}); move it away, "
         f"and {MNIST_LIKE[name]} is downloaded anew"
     )
-
-
-CIFAR_CLASSES = {
-    "cifar-10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    "cifar-100": (
-        "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
-        "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
-        "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
-        "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
-        "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
-    ),
-}  # fmt: skip
-"""Classes that `cifar` gives, in the order of their labels: of CIFAR-100 the first fifty, which the benchmark uses."""
-
-_TORCHVISION = {"cifar-10": ("CIFAR10", "cifar-10-batches-py"), "cifar-100": ("CIFAR100", "cifar-100-python")}
-_CIFAR_SHAPE = (3, 32, 32)
-_CIFAR_CACHE = 1
-"""Format of the file of decoded images."""
-
-
-@cache
-def cifar(name: str) -> Source:
-    """CIFAR-10, or the first fifty classes of CIFAR-100 in alphabetical order: images of 3 x 32 x 32 pixels.
-
-    Read from the first that is there (`cifar_place`), else downloaded by torchvision:
-
-    - ``FOLDER/cifar-10-batches-py``, torchvision's layout (CIFAR-100: ``cifar-100-python``)
-    - ``FOLDER/cifar10``, an ImageFolder: ``train/CLASS/*.png`` and ``test/CLASS/*.png`` (CIFAR-100: ``cifar100``)
-    - ``FOLDER/cifar10.zip``, a zip of an ImageFolder; any ``cifar10*.zip`` (CIFAR-100: ``cifar100*.zip``)
-
-    The order of images does not depend on where they are from. Images of an ImageFolder or a zip are decoded once and
-    kept in `cifar_cache`, which is made anew where it is damaged or where the images are others.
-
-    Raises `InputError` for another name, and `DataError` for a class that is missing or has fewer images than others,
-    for an image that is damaged, not of 32 x 32 pixels, not RGB or of another format than its name says, for damaged
-    files, for what is no file in a file's place, and where a download fails.
-    """
-    _check_name(name, _TORCHVISION)
-    root = folder()
-    place = cifar_place(name) or _download_cifar(name, root)
-    if place.name == _TORCHVISION[name][1]:
-        return _checked(name, place, _torchvision_cifar(name, root))
-    listed = _list_images(place)
-    file = cifar_cache(name)
-    found = _read_cache(file, listed.fingerprint)
-    if found is None:
-        found = _checked(name, place, _decode(name, place, listed))
-        with suppress(InputError):  # a folder that cannot be written into: the images are decoded each time
-            _write_cache(file, listed.fingerprint, found)
-    return found
-
-
-def cifar_place(name: str) -> Path | None:
-    """The folder or zip that `cifar` reads; None where there is none."""
-    root, short = folder(), name.replace("-", "")
-    for place in (root / _TORCHVISION[name][1], root / short):
-        if place.is_dir():
-            return place
-    # cifar100.zip begins like cifar10.zip
-    zips = (path for path in sorted(root.glob(f"{short}*.zip")) if re.fullmatch(rf"{short}(\D.*)?", path.stem))
-    return next(zips, None)
-
-
-def cifar_cache(name: str) -> Path:
-    """The file of images that were decoded from an ImageFolder or a zip, beside the data: ``FOLDER/cifar-10.pt``."""
-    return folder() / f"{name}.pt"
-
-
-def cifar_wanted(name: str) -> str:
-    """What to put where, in words, for `cifar` to find it."""
-    short = name.replace("-", "")
-    return (
-        f"put torchvision's folder {_TORCHVISION[name][1]} there, or an ImageFolder {short} with train/CLASS and "
-        f"test/CLASS, or a zip of one, {short}.zip"
-    )
-
-
-def _download_cifar(name: str, root: Path) -> Path:
-    from torchvision import datasets
-
-    kind, inner = _TORCHVISION[name]
-    _check_free(root / getattr(datasets, kind).filename)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        getattr(datasets, kind)(root, download=True)  # it checks the MD5 sums of what it downloads
-    except (OSError, RuntimeError, UnpicklingError) as error:  # urllib's errors are OSErrors
-        raise DataError(
-            f"{kind} is not in {root} and could not be downloaded ({_first_line(error)}); {cifar_wanted(name)}"
-        ) from error
-    return root / inner
-
-
-def _torchvision_cifar(name: str, root: Path) -> Source:
-    from torchvision import datasets
-
-    kind, inner = _TORCHVISION[name]
-    parts: list[Tensor] = []
-    for train in (True, False):
-        try:
-            found = getattr(datasets, kind)(root, train=train)  # checks MD5 sums before it reads
-            images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-            labels = torch.tensor(found.targets)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError) as error:
-            raise DataError(
-                f"{root / inner} holds a damaged or unreadable file ({_first_line(error)}); remove the folder to "
-                "download it anew"
-            ) from error
-        wanted = labels < len(CIFAR_CLASSES[name])
-        parts += _in_order(images[wanted], labels[wanted])
-    return Source(*parts)
-
-
-class _Listing(NamedTuple):
-    """The images of an ImageFolder or of a zip of one."""
-
-    images: list[tuple[str, str, str]]  # part, class and path, sorted
-    fingerprint: str  # changes with any of the files
-
-
-def _list_images(place: Path) -> _Listing:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    if not _is_folder(place):
-        _check_file(place)
-    try:
-        if _is_folder(place):
-            files = {path: path.stat() for path in place.glob("*/*/*")}
-            stamps = {path.relative_to(place).as_posix(): (s.st_size, s.st_mtime_ns) for path, s in files.items()}
-        else:
-            with ZipFile(place) as archive:
-                stamps = {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist()}
-    # A damaged zip may make its reader raise anything.
-    except Exception as error:
-        raise DataError(f"{place} cannot be read ({_first_line(error)})") from error
-    images = []
-    for path in sorted(stamps):
-        part, _, rest = path.partition("/")
-        kind, _, file = rest.partition("/")
-        if file.lower().endswith(IMG_EXTENSIONS) and not file.startswith(".") and "/" not in file:
-            images.append((part, kind, path))
-    return _Listing(images, sha256(repr(sorted(stamps.items())).encode()).hexdigest())
-
-
-def _is_folder(place: Path) -> bool:
-    """Whether ``place`` is an ImageFolder; else it is a zip of one, by its name."""
-    return place.suffix != ".zip"
-
-
-def _decode(name: str, place: Path, listed: _Listing) -> Source:
-    parts: list[Tensor] = []
-    with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings(action="ignore"))  # decoders warn of large images before errors
-        archive = None if _is_folder(place) else stack.enter_context(ZipFile(place))
-        for part in ("train", "test"):
-            images, labels = [], []
-            for label, kind in enumerate(CIFAR_CLASSES[name]):
-                for path in [path for p, k, path in listed.images if (p, k) == (part, kind)]:
-                    images.append(_image(place, path, archive))
-                    labels.append(label)
-            made = torch.from_numpy(np.stack(images)) if images else torch.empty(0, *_CIFAR_SHAPE, dtype=torch.uint8)
-            parts += _in_order(made, torch.tensor(labels, dtype=torch.int64))
-    return Source(*parts)
-
-
-def _image(place: Path, path: str, archive: ZipFile | None) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """One image, ``[3, 32, 32]``, read by the decoder of its name's ending alone: others may start programs."""
-    from PIL import Image, UnidentifiedImageError
-
-    if archive is None:
-        _check_file(place / path, _LARGEST_IMAGE)
-    elif (unpacked := archive.getinfo(path).file_size) > _LARGEST_IMAGE:  # of which no more is ever read
-        raise DataError(
-            f"{place}: {path} unpacks to {unpacked:,} bytes, more than the {_LARGEST_IMAGE:,} that are read"
-        )
-    try:
-        content = (place / path).read_bytes() if archive is None else archive.read(path)
-        kind = Image.registered_extensions()[Path(path).suffix.lower()]
-        with Image.open(io.BytesIO(content), formats=[kind]) as image:
-            size, mode = image.size, image.mode
-            if (size, mode) == (_CIFAR_SHAPE[1:], "RGB"):
-                return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
-    except UnidentifiedImageError as error:
-        raise DataError(f"{place}: {path} is no readable image (its content is not {kind})") from error
-    # A damaged file may make a decoder raise anything.
-    except Exception as error:
-        raise DataError(f"{place}: {path} is no readable image ({_first_line(error)})") from error
-    raise DataError(
-        f"{place}: {path} has {size[0]} x {size[1]} pixels in mode {mode}; images of 32 x 32 in RGB are needed"
-    )
-
-
-def _in_order(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sorted by label and then by a hash, so that a run does not depend on where its images are from."""
-    pixels = images.numpy()
-    order = sorted(range(len(labels)), key=lambda i: (int(labels[i]), sha256(pixels[i].tobytes()).digest()))
-    return images[order], labels[order]
-
-
-def _checked(name: str, place: Path, source: Source) -> Source:
-    """The same source; raises `DataError` unless all classes are there with the same number of images each."""
-    classes = CIFAR_CLASSES[name]
-    for part, labels in (("train", source.train_labels), ("test", source.test_labels)):
-        counts = labels.bincount(minlength=len(classes)).tolist()
-        most = max(counts)
-        for kind, count in zip(classes, counts, strict=True):
-            if count == 0:
-                there = sum(map(bool, counts))
-                raise DataError(f"{place}: no images in {part}/{kind}; {there} of {len(classes)} classes are there")
-            if count < most:
-                raise DataError(f"{place}: {count} images in {part}/{kind}, other classes have {most}")
-    return source
-
-
-def _read_cache(file: Path, fingerprint: str) -> Source | None:
-    """What was decoded before; None where there is nothing, where it is damaged, or where it is of other images."""
-    try:
-        _check_file(file)
-        state = load_tensors(file)
-        return Source(*state["source"]) if state["of"] == [_CIFAR_CACHE, fingerprint] else None
-    except Exception:  # a file may hold anything
-        return None
-
-
-def _write_cache(file: Path, fingerprint: str, source: Source) -> None:
-    save_tensors(file, {"of": [_CIFAR_CACHE, fingerprint], "source": list(source)})
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

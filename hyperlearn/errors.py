@@ -10,3 +10,8 @@ class InputError(ValueError):
 
 class DataError(InputError):
     """A data set is missing, unreadable or damaged; the message names the file or folder."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what ``error`` says, or its class where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

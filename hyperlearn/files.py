@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .errors import DataError, InputError
 
 
 def _umask() -> int:
@@ -33,6 +34,18 @@ def cache_folder() -> Path:
         return (Path(named) if named else Path.home() / ".cache") / "hyperlearn"
     except RuntimeError as error:
         raise InputError("no home folder to keep a cache in; name a cache folder with XDG_CACHE_HOME") from error
+
+
+def check_file(path: Path, largest: int | None = None) -> None:
+    """Raises `DataError` unless ``path`` is a regular file of at most so many bytes; pipes may never end."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path} is no regular file; put a file there, or nothing")
+    if largest and found.st_size > largest:
+        raise DataError(f"{path} has {found.st_size:,} bytes, more than the {largest:,} that are read")
 
 
 def write_atomically(path: Path, content: bytes, may_replace: Callable[[], None] = lambda: None) -> None:

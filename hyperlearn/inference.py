@@ -1,6 +1,6 @@
 """Which task is this image from? All tasks are tried at once, as a batch dimension."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -84,17 +84,22 @@ def entropy(logits: Tensor) -> Tensor:
     return -(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(-1)
 
 
-def infer_by_entropy(logits: Tensor) -> Prediction:
+def infer_by_entropy(logits: Tensor, classes: Sequence[int] = ()) -> Prediction:
     """Take each image to be from the task whose network is surest about it (von Oswald et al. 2020, section 2.3).
 
     Where networks are so sure that their entropies are equal, 0 to the last digit, the one whose largest logit is
     farthest above its second largest is taken.
 
+    Where tasks have different numbers of classes, each task's entropy is divided by the largest that it can have, log K
+    of its K classes: a network that knows nothing is as unsure of two classes as of ten.
+
     Args:
-        logits: ``[T, B, classes]``, of all tasks learnt so far.
+        logits: ``[T, B, classes]``, of all tasks learnt so far; -inf for classes that a task does not have.
+        classes: how many classes each of these tasks has; default: all have the same number.
 
     Raises:
-        InputError: a logit that is NaN or +inf, or an image of whose classes all are masked by -inf.
+        InputError: a logit that is NaN or +inf, an image of whose classes all are masked by -inf, or tasks of different
+            numbers of classes of which one has a single class, of which it is always sure.
 
     Example, two tasks that leave no doubt and one that does:
         >>> infer_by_entropy(torch.tensor([[[0.0, 200.0]], [[900.0, 0.0]], [[5.0, 3.0]]]))
@@ -109,6 +114,12 @@ def infer_by_entropy(logits: Tensor) -> Prediction:
             "inferred; finite ones are needed, and -inf for a class that is masked"
         )
     entropies = entropy(logits)  # [T, B]
+    if len({*classes}) > 1:
+        if min(classes) == 1:
+            raise InputError(
+                f"task {list(classes).index(1)} has one class, of which it is always sure; no task can be inferred"
+            )
+        entropies = entropies / torch.tensor(classes, device=logits.device).log()[:, None]
     margins = largest[..., 0] - largest[..., -1]
     tasks = margins.masked_fill(entropies > entropies.amin(0), -torch.inf).argmax(0)  # [B]
     return Prediction(of_task(logits, tasks).argmax(-1), tasks)
@@ -118,13 +129,3 @@ def of_task(logits: Tensor, tasks: Tensor) -> Tensor:
     """The logits ``[B, K]`` of each image's own task, of ``logits [T, B, K]`` and ``tasks [B]``."""
     return logits[tasks, torch.arange(len(tasks), device=tasks.device)]
 
-
-def spread(probabilities: Tensor, tasks: Tensor, number: int) -> Tensor:
-    """Probabilities ``[B, K]`` of the classes of ``tasks [B]`` among those of all ``number`` tasks, ``[B, number * K]``.
-
-    Example:
-        >>> spread(torch.tensor([[0.25, 0.75]]), torch.tensor([1]), 3)
-        tensor([[0.0000, 0.0000, 0.2500, 0.7500, 0.0000, 0.0000]])
-    """
-    one_hot = torch.nn.functional.one_hot(tasks, number).to(probabilities.dtype)  # [B, number]
-    return (one_hot[..., None] * probabilities[:, None]).flatten(1)

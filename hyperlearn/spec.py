@@ -1,15 +1,13 @@
 """What decides what a training computes, in one object: all that trains is given it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
 import torch
-from torch import nn
 
-from . import benchmarks
 from .benchmarks import Benchmark
 from .compiling import Compile
 from .compiling import check as check_compile
@@ -45,14 +43,16 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def check_scenarios(config: Config, benchmark: str, scenarios: Sequence[Scenario] | None) -> tuple[Scenario, ...]:
+def check_scenarios(
+    config: Config, benchmark: Benchmark, scenarios: Sequence[Scenario] | None
+) -> tuple[Scenario, ...]:
     """What a run measures where it is asked for ``scenarios``; raises `InputError` where it cannot."""
-    made_for = benchmarks.scenarios(benchmark)
+    made_for = benchmark.scenarios
     for scenario in scenarios or ():
         if scenario not in SCENARIOS:
             raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
         if scenario not in made_for:
-            raise InputError(f"{benchmark} is made for {', '.join(made_for)} alone, not for {scenario}")
+            raise InputError(f"{benchmark.name} is made for {', '.join(made_for)} alone, not for {scenario}")
     serves = config.learner_class.serves
     if scenarios is None:
         return tuple(scenario for scenario in serves or ("cl1",) if scenario in made_for)
@@ -109,8 +109,9 @@ class RunSpec:
             method has no place for.
 
     Example:
+        >>> from hyperlearn.benchmarks import split_digits
         >>> from hyperlearn.methods import HNETConfig
-        >>> spec = RunSpec(HNETConfig(), benchmarks.split_digits(), seed=3)
+        >>> spec = RunSpec(HNETConfig(), split_digits(), seed=3)
         >>> spec.method, spec.scenarios
         ('hnet', ('cl1', 'cl2', 'cl3'))
     """
@@ -129,7 +130,7 @@ class RunSpec:
         check_benchmark(self.benchmark)
         check_compile(self.compile, pick_device(self.device))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "scenarios", check_scenarios(self.config, self.benchmark.name, self.scenarios))
+        object.__setattr__(self, "scenarios", check_scenarios(self.config, self.benchmark, self.scenarios))
         if self.config.augmentation:
             check_augmentable(self.benchmark.image_shape, self.benchmark.name)
         self.parts.check(self.method, self.config.learner_class)
@@ -158,5 +159,3 @@ def with_seed(spec: RunSpec, seed: int) -> RunSpec:
     """The same training from another seed."""
     return replace(spec, seed=seed)
 
-
-Target = nn.Module | Callable[[int], nn.Module]

@@ -80,18 +80,18 @@ def check_target(target: nn.Module, images: Tensor) -> None:
     """Raise `InputError` unless all that ``target`` computes with are its parameters, its buffers and its input.
 
     Only those can be a task's own, be kept in a checkpoint, and be swapped. The target is tried on a few
-    ``images [B, *image]``, floating point, on its own device; its parameters, buffers and modes are as before
+    ``images [B, *image]``, floats or whole numbers, on its own device; its parameters, buffers and modes are as before
     afterwards, and so are random numbers.
 
-    Looked at are: parameters that can be trained; parameters and buffers of the images' type; outputs ``[B, K]``;
-    parameters that ``forward`` reads from elsewhere than their module, such as a list; values that a call leaves behind
-    for the next one.
+    Looked at are: parameters that can be trained; parameters and buffers of the images' type, where these are floats;
+    outputs ``[B, K]``; parameters that ``forward`` reads from elsewhere than their module, such as a list; values that
+    a call leaves behind for the next one.
     """
     ParamLayout.of(target)
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []), _modes_kept(target):
         target.train()
         for name, tensor in [*target.named_parameters(), *target.named_buffers()]:
-            if tensor.is_floating_point() and tensor.dtype != images.dtype:
+            if tensor.is_floating_point() and images.is_floating_point() and tensor.dtype != images.dtype:
                 raise InputError(
                     f"the target's {name} is {tensor.dtype} and the images are {images.dtype}; "
                     f"target.to({images.dtype}) helps"
@@ -150,7 +150,7 @@ def _check_stateless(target: nn.Module, images: Tensor) -> None:
     # Evaluation first: what training leaves behind shows there, and training may overwrite it.
     before, plain = {mode: outputs(mode) for mode in (False, True)}, _plain_tensors(target)
     target.train()
-    _call(target, 1 - images)
+    _call(target, 1 - images if images.is_floating_point() else images.flip(0))  # 1 minus a token may be none
     changed = [name for name, value in _plain_tensors(target).items() if not _same(plain.get(name), value)]
     for mode, once in before.items():
         if not torch.allclose(outputs(mode), once, rtol=1e-3, atol=1e-5, equal_nan=True):

@@ -263,7 +263,7 @@ def trainings(
     for seed in range(seeds):
         for benchmark in used:
             for method, scenarios, overrides in plan.variants(benchmark):
-                scenarios = tuple(s for s in scenarios if s in benchmarks.scenarios(benchmark))
+                scenarios = tuple(s for s in scenarios if s in benchmarks.MADE_FOR[benchmark])
                 label = ",".join(f"{key}={value}" for key, value in overrides.items())
                 together = METHODS[method].learner_class.serves
                 for group in [scenarios] if together else [(scenario,) for scenario in scenarios]:

@@ -183,10 +183,9 @@ class Run:
     def start(self, checkpoint: Path | None) -> Path | None:
         """Take up the run's checkpoint in the folder ``checkpoint``, or begin; returns the file that it is kept in."""
         name = self.benchmark.name
-        types = {part.images.dtype for task in self.benchmark.tasks for part in (task.train, task.test)}
-        images = max(types, key=lambda kind: kind.is_floating_point)  # floats are of one type, bytes fit all weights
+        images = self.benchmark.image_type
         weights = next((p.dtype for p in self.learner.parameters()), images)
-        if images not in (torch.uint8, weights):
+        if images.is_floating_point and images != weights:
             raise InputError(f"{name}: images of {images}, but the weights are {weights}; images.to({weights}) helps")
         of = (name, self.spec.method, self.scenarios, self.spec.seed)
         file = checkpoint and checkpoints.checkpoint_path(Path(checkpoint), *of)

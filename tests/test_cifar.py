@@ -25,8 +25,8 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import hyperlearn as hl
-from hyperlearn import cli, data, recipes, results, sweep, tables, training
-from hyperlearn.data import CIFAR_CLASSES, Source, cifar, flip_and_crop, flipped_and_cropped
+from hyperlearn import cifar, cli, recipes, results, sweep, tables, training
+from hyperlearn.data import Source, flip_and_crop, flipped_and_cropped
 
 IMAGES = {"train": 3, "test": 2}
 """Of each class."""
@@ -44,7 +44,7 @@ def pixels(name: str, part: str, label: int, number: int) -> "np.ndarray[Any, An
 
 def write_folder(root: Path, name: str) -> Path:
     for part, count in IMAGES.items():
-        for label, kind in enumerate(CIFAR_CLASSES[name]):
+        for label, kind in enumerate(cifar.CLASSES[name]):
             folder = root / part / kind
             folder.mkdir(parents=True)
             for number in range(count):
@@ -61,7 +61,7 @@ def zip_of(folder: Path, file: Path) -> None:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cifar")
-    for name in CIFAR_CLASSES:
+    for name in cifar.CLASSES:
         write_folder(root / name.replace("-", ""), name)
     return root
 
@@ -74,9 +74,9 @@ def home(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     shutil.copytree(folders / "cifar10", root / "cifar10")
     zip_of(folders / "cifar100", root / "cifar100-first50.zip")
     monkeypatch.setenv("HYPERLEARN_DATA", str(root))
-    cifar.cache_clear()
+    cifar.load.cache_clear()
     yield root
-    cifar.cache_clear()
+    cifar.load.cache_clear()
 
 
 # Sources
@@ -87,8 +87,8 @@ def same(a: Source, b: Source) -> bool:
 
 
 def test_images_are_as_they_were_drawn(home: Path) -> None:
-    for name, classes in CIFAR_CLASSES.items():
-        source = cifar(name)
+    for name, classes in cifar.CLASSES.items():
+        source = cifar.load(name)
         assert source.train_labels.tolist() == [label for label in range(len(classes)) for _ in range(3)]
         assert source.test_images.shape == (2 * len(classes), 3, 32, 32)
         drawn = {pixels(name, "train", 7, number).tobytes() for number in range(3)}
@@ -102,7 +102,7 @@ def write_torchvision(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) ->
     key = "labels" if name == "cifar-10" else "fine_labels"
     folder = root / kind.base_folder
     folder.mkdir()
-    classes = [*CIFAR_CLASSES[name], *(["mouse"] if name == "cifar-100" else [])]
+    classes = [*cifar.CLASSES[name], *(["mouse"] if name == "cifar-100" else [])]
     for part, files in (("train", kind.train_list), ("test", kind.test_list)):
         all_of = [(label, number) for number in range(IMAGES[part]) for label in reversed(range(len(classes)))]
         for i, (file, _) in enumerate(files):
@@ -114,42 +114,42 @@ def write_torchvision(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5: os.path.exists(path))
 
 
-@pytest.mark.parametrize("name", CIFAR_CLASSES)
+@pytest.mark.parametrize("name", cifar.CLASSES)
 def test_all_forms_give_the_same_images_in_the_same_order(
     name: str, home: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = name.replace("-", "")
-    there = cifar(name)
+    there = cifar.load(name)
     other = home.parent / "other"
     other.mkdir()
     monkeypatch.setenv("HYPERLEARN_DATA", str(other))
 
     zip_of(folders / short, other / f"{short}.zip")
-    cifar.cache_clear()
-    assert same(cifar(name), there)
+    cifar.load.cache_clear()
+    assert same(cifar.load(name), there)
     shutil.copytree(folders / short, other / short)
-    cifar.cache_clear()
-    assert data.cifar_place(name) == other / short
-    assert same(cifar(name), there)
+    cifar.load.cache_clear()
+    assert cifar.find(name) == other / short
+    assert same(cifar.load(name), there)
     write_torchvision(other, name, monkeypatch)
-    cifar.cache_clear()
-    assert data.cifar_place(name) == other / f"{name}-{'batches-py' if name == 'cifar-10' else 'python'}"
-    assert same(cifar(name), there)
+    cifar.load.cache_clear()
+    assert cifar.find(name) == other / f"{name}-{'batches-py' if name == 'cifar-10' else 'python'}"
+    assert same(cifar.load(name), there)
 
 
 def test_the_zip_of_cifar_100_is_not_taken_for_that_of_cifar_10(home: Path) -> None:
     shutil.rmtree(home / "cifar10")
-    assert data.cifar_place("cifar-10") is None
-    assert data.cifar_place("cifar-100") == home / "cifar100-first50.zip"
+    assert cifar.find("cifar-10") is None
+    assert cifar.find("cifar-100") == home / "cifar100-first50.zip"
 
 
 def test_what_is_no_image_is_passed_over(home: Path) -> None:
-    before = cifar("cifar-10")
+    before = cifar.load("cifar-10")
     for extra in ("train/bird/._0.png", "train/bird/Thumbs.db", "train/readme.txt", "validation/bird/0.png"):
         (home / "cifar10" / extra).parent.mkdir(parents=True, exist_ok=True)
         (home / "cifar10" / extra).write_bytes(b"no image")
-    cifar.cache_clear()
-    assert same(cifar("cifar-10"), before)
+    cifar.load.cache_clear()
+    assert same(cifar.load("cifar-10"), before)
 
 
 # Decoded images
@@ -159,31 +159,31 @@ def fail(*_: object) -> Any:
     raise AssertionError("decoded again")
 
 
-@pytest.mark.parametrize("name", CIFAR_CLASSES)
+@pytest.mark.parametrize("name", cifar.CLASSES)
 def test_images_are_decoded_once(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = cifar(name)
-    cifar.cache_clear()
+    before = cifar.load(name)
+    cifar.load.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(data, "_decode", fail)
-        assert same(cifar(name), before)
+        patch.setattr(cifar, "_decode", fail)
+        assert same(cifar.load(name), before)
 
 
 def test_a_damaged_file_of_decoded_images_is_made_anew(home: Path) -> None:
-    before, file = cifar("cifar-10"), data.cifar_cache("cifar-10")
+    before, file = cifar.load("cifar-10"), cifar.cached("cifar-10")
     whole = file.read_bytes()
     middle = len(whole) // 2
     for damaged in (whole[:middle], b"", whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
         file.write_bytes(damaged)
-        cifar.cache_clear()
-        assert same(cifar("cifar-10"), before)
-        assert data._read_cache(file, data._list_images(home / "cifar10").fingerprint) is not None
+        cifar.load.cache_clear()
+        assert same(cifar.load("cifar-10"), before)
+        assert cifar._read_cache(file, cifar._list_images(home / "cifar10").fingerprint) is not None
 
 
 def test_other_images_are_decoded_anew(home: Path) -> None:
-    before = cifar("cifar-10")
+    before = cifar.load("cifar-10")
     Image.fromarray(pixels("another", "train", 0, 0)).save(home / "cifar10" / "train" / "cat" / "0.png")
-    cifar.cache_clear()
-    after = cifar("cifar-10")
+    cifar.load.cache_clear()
+    after = cifar.load("cifar-10")
     assert (after.train_images != before.train_images).flatten(1).any(1).sum() in (1, 2, 3)  # of the cats alone
     assert torch.equal(after.test_images, before.test_images)
 
@@ -195,8 +195,8 @@ def test_a_folder_that_cannot_be_written_into(home: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
-    assert len(cifar("cifar-10").train_labels) == 30
-    assert not data.cifar_cache("cifar-10").exists()
+    assert len(cifar.load("cifar-10").train_labels) == 30
+    assert not cifar.cached("cifar-10").exists()
 
 
 # Bad input
@@ -238,13 +238,13 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(damage: str, zipped: bool, h
     before = set(home.rglob("*"))
     for _ in range(2):
         with pytest.raises(hl.DataError) as caught:
-            cifar("cifar-10")
+            cifar.load("cifar-10")
         assert message in str(caught.value)
-        assert str(data.cifar_place("cifar-10")) in str(caught.value)
+        assert str(cifar.find("cifar-10")) in str(caught.value)
     assert set(home.rglob("*")) == before
     shutil.rmtree(home / "cifar10", ignore_errors=True)
     shutil.copytree(folders / "cifar10", home / "cifar10")
-    assert len(cifar("cifar-10")) == 4
+    assert len(cifar.load("cifar-10")) == 4
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
@@ -256,14 +256,14 @@ def test_what_is_no_file_is_not_read(kind: str, where: str, home: Path, monkeypa
     NO_FILES[kind](home / where)
     name = "cifar-10" if "cifar10/" in where else "cifar-100"
     with pytest.raises(hl.DataError, match=f"{where} is no regular file"):
-        cifar(name)
+        cifar.load(name)
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_what_is_no_file_in_the_place_of_decoded_images(kind: str, home: Path) -> None:
-    NO_FILES[kind](data.cifar_cache("cifar-10"))
-    assert len(cifar("cifar-10").train_labels) == 30
-    assert data.cifar_cache("cifar-10").is_file() == (kind != "folder")
+    NO_FILES[kind](cifar.cached("cifar-10"))
+    assert len(cifar.load("cifar-10").train_labels) == 30
+    assert cifar.cached("cifar-10").is_file() == (kind != "folder")
 
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
@@ -291,14 +291,14 @@ def test_an_ending_says_which_decoder_reads_the_image(
         if zipped:
             zip_of(home / "cifar10", home / "cifar10.zip")
             (home / "cifar10").rename(home / "aside")
-        cifar.cache_clear()
+        cifar.load.cache_clear()
         if content in foreign:
             with pytest.raises(
                 hl.DataError, match=rf"2{ending.upper()} is no readable image \(its content is not {kind}"
             ):
-                cifar("cifar-10")
+                cifar.load("cifar-10")
         else:
-            assert len(cifar("cifar-10").train_labels) == 30
+            assert len(cifar.load("cifar-10").train_labels) == 30
         if zipped:
             (home / "aside").rename(home / "cifar10")
 
@@ -309,7 +309,7 @@ def test_an_image_that_is_too_large_is_not_read(zipped: bool, home: Path, monkey
     file = home / "cifar10" / "train" / "ship" / "2.png"
     content = file.read_bytes()
     file.write_bytes(content + bytes(2**20 - len(content)))  # as large as may be
-    assert len(cifar("cifar-10").train_labels) == 30
+    assert len(cifar.load("cifar-10").train_labels) == 30
     file.write_bytes(content + bytes(2**20 + 1 - len(content)))
     if zipped:
         with zipfile.ZipFile(home / "cifar10.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -320,11 +320,11 @@ def test_an_image_that_is_too_large_is_not_read(zipped: bool, home: Path, monkey
         monkeypatch.setattr(
             zipfile.ZipFile, "read", lambda self, path: fail() if "ship/2" in path else read(self, path)
         )
-    cifar.cache_clear()
+    cifar.load.cache_clear()
     with pytest.raises(
         hl.DataError, match=r"train/ship/2.png (unpacks to|has) 1,048,577 bytes, more than the 1,048,576"
     ):
-        cifar("cifar-10")
+        cifar.load("cifar-10")
 
 
 def test_an_image_of_many_pixels_is_not_decoded(home: Path, recwarn: pytest.WarningsRecorder) -> None:
@@ -337,9 +337,9 @@ def test_an_image_of_many_pixels_is_not_decoded(home: Path, recwarn: pytest.Warn
             b"\x89PNG\r\n\x1a\n"
             + b"".join((len(c) - 4).to_bytes(4, "big") + c + zlib.crc32(c).to_bytes(4, "big") for c in chunks)
         )
-        cifar.cache_clear()
+        cifar.load.cache_clear()
         with pytest.raises(hl.DataError, match=f"train/ship/2.png {message}"):
-            cifar("cifar-10")
+            cifar.load("cifar-10")
     assert not recwarn.list
 
 
@@ -356,27 +356,27 @@ def test_a_damaged_zip(home: Path) -> None:
     whole[2000] ^= 1  # within the first image
     file.write_bytes(whole)
     with pytest.raises(hl.DataError, match=r"test/apple/0.png is no readable image \(Bad CRC-32"):
-        cifar("cifar-100")
+        cifar.load("cifar-100")
     file.write_bytes(whole[:5000])
     with pytest.raises(hl.DataError, match=r"cifar100-first50.zip cannot be read \(File is not a zip file"):
-        cifar("cifar-100")
+        cifar.load("cifar-100")
 
 
 def test_damaged_files_of_torchvision(home: Path) -> None:
     shutil.copytree(home / "cifar10", home / "cifar-10-batches-py")
     with pytest.raises(hl.DataError, match=r"cifar-10-batches-py holds a damaged .* remove the folder to download"):
-        cifar("cifar-10")
+        cifar.load("cifar-10")
 
 
 def test_no_network_where_a_download_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYPERLEARN_DATA", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    cifar.cache_clear()
+    cifar.load.cache_clear()
     with pytest.raises(
         hl.DataError, match=r"CIFAR10 is not in .* could not be downloaded .* or a zip of one, cifar10.z"
     ):
-        cifar("cifar-10")
+        cifar.load("cifar-10")
 
 
 def test_data_says_what_is_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,7 +386,7 @@ def test_data_says_what_is_there(home: Path, capsys: pytest.CaptureFixture[str])
     assert "cifar-100: ready, 150 training and 100 test images in" in out
     shutil.rmtree(home / "cifar10" / "train" / "frog")
     (home / "cifar100-first50.zip").unlink()
-    cifar.cache_clear()
+    cifar.load.cache_clear()
     assert cli.main(["data"]) == 2
     out, err = capsys.readouterr()
     assert f"cifar-10: damaged, in {home}/cifar10" in out
@@ -400,13 +400,15 @@ def test_data_says_what_is_there(home: Path, capsys: pytest.CaptureFixture[str])
 def test_six_tasks(home: Path) -> None:
     benchmark = hl.benchmarks.cifar_10_100()
     assert [task.classes for task in benchmark.tasks] == [
-        CIFAR_CLASSES["cifar-10"],
-        *(CIFAR_CLASSES["cifar-100"][first : first + 10] for first in range(0, 50, 10)),
+        cifar.CLASSES["cifar-10"],
+        *(cifar.CLASSES["cifar-100"][first : first + 10] for first in range(0, 50, 10)),
     ]
     for number, task in enumerate(benchmark.tasks):
         assert task.train.labels.bincount().tolist() == [3] * 10
         assert task.test.tasks.unique().tolist() == [number]
-    (bear,) = (cifar("cifar-100").test_images[cifar("cifar-100").test_labels == 13],)  # beaver, bed, ... from 10 on
+    (bear,) = (
+        cifar.load("cifar-100").test_images[cifar.load("cifar-100").test_labels == 13],
+    )  # beaver, bed, ... from 10 on
     assert torch.equal(benchmark.tasks[2].test.images[benchmark.tasks[2].test.labels == 3], bear)
 
 
@@ -420,6 +422,7 @@ def test_a_limit_takes_the_first_of_each_class(home: Path) -> None:
 
 
 def test_cl1_only(home: Path) -> None:
+    assert hl.benchmarks.cifar_10_100().scenarios == hl.benchmarks.MADE_FOR["cifar-10-100"] == ("cl1",)
     for scenario in ("cl2", "cl3"):
         with pytest.raises(hl.InputError, match=f"cifar-10-100 is made for cl1 alone, not for {scenario}"):
             hl.run("hnet", hl.benchmarks.cifar_10_100(), scenario)  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "memory", "metrics"],
-    ["files"],
+    ["datasets", "files"],
     ["params", "data", "records"],
-    ["swap"],
+    ["cifar", "swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],

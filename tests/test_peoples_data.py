@@ -106,12 +106,131 @@ def test_other_floats_are_taken_as_they_are(change: Callable[[Tensor], Tensor]) 
     assert made.tasks[0].train.images is task.train.images
 
 
-@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16, torch.int8, torch.bool])
-def test_tokens_and_other_integers_are_refused(kind: torch.dtype) -> None:
-    with pytest.raises(
-        hl.InputError, match=rf"{kind} with labels of torch.int64; images are torch.uint8.*\(tokens and"
-    ):
+# Whole numbers
+
+
+class Tokens(nn.Module):
+    """Words of a vocabulary of twenty, in order."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.words, self.out = nn.Embedding(20, 6), nn.Linear(6 * 5, outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        assert not tokens.is_floating_point()
+        made: Tensor = self.out(self.words(tokens.long()).flatten(1))
+        return made
+
+
+class Transformer(nn.Module):
+    """One layer of attention over words and their places."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(20, 8), nn.Embedding(5, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
+        self.out = nn.Linear(8, outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        made: Tensor = self.out(self.layer(self.words(tokens) + self.places.weight).mean(1))
+        return made
+
+
+class Recurrent(nn.Module):
+    """An LSTM over words."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.words, self.lstm, self.out = nn.Embedding(20, 8), nn.LSTM(8, 8, batch_first=True), nn.Linear(8, outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        made: Tensor = self.out(self.lstm(self.words(tokens))[0][:, -1])
+        return made
+
+
+def sentences(kind: torch.dtype = torch.int64) -> Benchmark:
+    """Of five words; the first is from the lower or the upper half of the vocabulary, in task 1 the other way round."""
+    generator = torch.Generator().manual_seed(0)
+
+    def examples(n: int, turned: int) -> Examples:
+        tokens = torch.randint(20, (n, 5), generator=generator)
+        return Examples(tokens.to(kind), (tokens[:, 0] < 10).long() ^ turned, torch.zeros(n, dtype=torch.int64))
+
+    parts = [(examples(200, turned), examples(100, turned)) for turned in (0, 1)]
+    return Benchmark("sentences", tuple(Task(a, a.take(slice(0)), b, ("a", "b")) for a, b in parts))
+
+
+TEXT: dict[str, Any] = {"iterations": 150, "batch_size": 32, "learning_rate": 1e-2, "device": "cpu"}
+TEXT_METHODS = ["finetune", "scratch", "ewc", "joint", "hnet", "hnet-iwr", "lstm-net", "lstm-net-grow"]
+
+
+def text(method: str) -> dict[str, Any]:
+    return TEXT | ({"chunk_size": 100} if method not in ("finetune", "scratch", "ewc", "joint") else {})
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_tokens_reach_the_target_as_they_are(method: str) -> None:
+    seen: set[torch.dtype] = set()
+
+    def watched(outputs: int) -> nn.Module:
+        net = Tokens(outputs)
+        net.register_forward_pre_hook(lambda _, given: seen.add(given[0].dtype))
+        return net
+
+    result = hl.run(method, sentences(), target=watched, **text(method))
+    assert seen == {torch.int64}
+    assert result.accuracy_matrix[0][0] > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # attention under vmap
+@pytest.mark.parametrize("target", [Transformer, Recurrent])
+@pytest.mark.parametrize("method", ["joint", "ewc", "hnet-iwr", "scratch"])
+def test_networks_for_text(method: str, target: type[nn.Module]) -> None:
+    for scenario in ("cl1", "cl3"):
+        hl.run(
+            method, sentences(), scenario, target=target, **(text(method) | {"iterations": 3, "images_per_class": 5})
+        )
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16, torch.int8])
+def test_all_whole_numbers_are_taken_but_bytes(kind: torch.dtype) -> None:
+    made = sentences(kind)
+    assert made.image_type == kind
+    assert made.tasks[0].train[:3].images.dtype == kind
+    hl.run("hnet", made, target=Tokens, **text("hnet") | {"iterations": 2})
+
+
+def test_whole_numbers_are_of_one_type_and_not_beside_bytes_or_floats() -> None:
+    (first, second) = sentences().tasks
+    for kind, message in [
+        (torch.int32, "mine: images of torch.int64 and torch.int32; give all that are not bytes one type"),
+        (torch.float32, "mine: images of torch.int64 and torch.float32; give all"),
+        (torch.uint8, "images of torch.uint8, which become floats, and of torch.int64, which do not"),
+    ]:
+        other = each_part(second, lambda images, kind=kind: images.to(kind))  # type: ignore[misc]
+        if kind.is_floating_point:
+            other = each_part(other, lambda images: images / 20)
+        with pytest.raises(hl.InputError, match=message):
+            Benchmark("mine", (first, other))
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.complex64])
+def test_what_is_no_number_is_refused(kind: torch.dtype) -> None:
+    with pytest.raises(hl.InputError, match=rf"{kind} with labels of torch.int64; images are torch.uint8.* tokens of"):
         one_task(torch.randint(2, (8, 20)).to(kind))
+
+
+@pytest.mark.parametrize("method", ["finetune", "hnet"])
+def test_the_librarys_own_networks_take_floats(method: str) -> None:
+    with pytest.raises(hl.InputError, match=r"sentences: mlp-20 takes floats, and the images are torch.int64; give a"):
+        hl.run(method, sentences(), target="mlp-20", **text(method))
+
+
+@pytest.mark.parametrize("method", ["dgr", "hnet-r"])
+def test_tokens_are_not_replayed(method: str) -> None:
+    settings = {"encoder_hidden": (5,), "decoder_hidden": (5,)} | ({"chunk_size": 50} if method == "hnet-r" else {})
+    with pytest.raises(hl.InputError, match=r"task 0: replay needs images with values in \[0, 1\], these have 0 to 19"):
+        hl.run(method, sentences(), target=Tokens, **TEXT, **settings)
 
 
 # Labels
@@ -285,3 +404,28 @@ def test_the_librarys_networks_put_colours_side_by_side_themselves(name: str, fi
     assert images.is_contiguous()
     assert torch.equal(net(images), net(images.contiguous(memory_format=torch.channels_last)))
     assert seen == [True, True]
+
+
+# Scenarios
+
+
+def test_a_benchmark_says_what_it_is_made_for() -> None:
+    digits = hl.benchmarks.split_digits()
+    made = replace(digits, name="mine", scenarios=("cl3", "cl1"))
+    assert made.scenarios == ("cl1", "cl3")
+    assert list(hl.run_scenarios("hnet", made, iterations=1)) == ["cl1", "cl3"]
+    assert hl.benchmarks.first(made, 2).scenarios == made.scenarios
+    for method in ("hnet", "finetune", "joint"):
+        with pytest.raises(hl.InputError, match="mine is made for cl1, cl3 alone, not for cl2"):
+            hl.run(method, made, "cl2")
+
+
+@pytest.mark.parametrize("scenarios", [(), "cl1", ("cl4",), ("cl1", "task")])
+def test_scenarios_there_are_not(scenarios: Any) -> None:
+    with pytest.raises(hl.InputError, match=r"mine: scenarios=.*; a tuple of some of cl1, cl2, cl3 is needed"):
+        replace(hl.benchmarks.split_digits(), name="mine", scenarios=scenarios)
+
+
+def test_named_benchmarks_are_made_for_what_the_table_says() -> None:
+    assert set(hl.benchmarks.MADE_FOR) == set(hl.benchmarks.BENCHMARKS)
+    assert hl.benchmarks.MADE_FOR["split-digits"] == hl.benchmarks.split_digits().scenarios

@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+import torch
 from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import nets
+from ..benchmarks import SCENARIOS as SCENARIOS
 from ..benchmarks import Benchmark, limited
+from ..benchmarks import Scenario as Scenario
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..hypernets import Hypernetwork
@@ -22,10 +26,6 @@ from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
 from ..params import count
 from ..regularizers import Regularizer
 from ..swap import as_written
-
-Scenario = Literal["cl1", "cl2", "cl3"]
-SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
-"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
 
 MOST = 10**9
 """The largest whole number that a hyperparameter may be."""
@@ -129,10 +129,11 @@ class Setting:
 
     Args:
         tasks: number of tasks to come.
-        classes: classes of each task.
+        classes: classes of each task; where they differ, of the task with most.
         scenarios: what is known at test time: those that the learner will be measured in.
         make_target: makes a target network with the given number of logits.
         image_shape: of one image; generators of images need it.
+        class_counts: classes of each task; default: all have ``classes``.
         parts: what comes from outside, the target aside, which ``make_target`` makes.
     """
 
@@ -141,7 +142,60 @@ class Setting:
     scenarios: tuple[Scenario, ...]
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
+    class_counts: tuple[int, ...] = ()
     parts: Parts = field(default_factory=Parts)
+
+    def __post_init__(self) -> None:
+        if not self.class_counts:
+            object.__setattr__(self, "class_counts", (self.classes,) * self.tasks)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all tasks have the same number of classes."""
+        return len({*self.class_counts}) < 2
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """How many classes there are before each task, and after the last: ``tasks + 1`` numbers.
+
+        Example:
+            >>> Setting(3, 4, ("cl1",), nn.Identity, class_counts=(2, 4, 3)).starts
+            (0, 2, 6, 9)
+        """
+        return (0, *accumulate(self.class_counts))
+
+    def among_all(self, labels: Tensor, tasks: Tensor) -> Tensor:
+        """The class of ``labels`` [n] within their ``tasks`` [n], counted through all tasks: [n]."""
+        before = tasks * self.classes if self.alike else tasks.new_tensor(self.starts)[tasks]
+        return before + labels
+
+    def within_tasks(self, classes: Tensor) -> Prediction:
+        """The inverse of `among_all`."""
+        if self.alike:
+            return Prediction(classes % self.classes, classes // self.classes)
+        starts = classes.new_tensor(self.starts)
+        tasks = torch.bucketize(classes, starts[1:], right=True)
+        return Prediction(classes - starts[tasks], tasks)
+
+    def spread(self, probabilities: Tensor, tasks: Tensor) -> Tensor:
+        """Probabilities ``[B, classes]`` of the classes of ``tasks [B]`` among those of all tasks, ``[B, starts[-1]]``.
+
+        Example:
+            >>> Setting(3, 2, ("cl3",), nn.Identity).spread(torch.tensor([[0.25, 0.75]]), torch.tensor([1]))
+            tensor([[0.0000, 0.0000, 0.2500, 0.7500, 0.0000, 0.0000]])
+        """
+        mine = nn.functional.one_hot(tasks, self.tasks).to(probabilities.dtype)  # [B, tasks]
+        each = mine[..., None] * probabilities[:, None]  # [B, tasks, classes]
+        return torch.cat([each[:, task, :classes] for task, classes in enumerate(self.class_counts)], 1)
+
+    def extended(self) -> "Setting":
+        """The same with one task more, of as many classes as the largest has."""
+        return replace(self, tasks=self.tasks + 1, class_counts=(*self.class_counts, self.classes))
+
+    def padded(self, logits: Tensor) -> Tensor:
+        """Logits ``[..., K]`` of a task with K classes, with -inf up to as many as any task has: ``[..., classes]``."""
+        missing = self.classes - logits.shape[-1]
+        return nn.functional.pad(logits, (0, missing), value=-torch.inf) if missing else logits
 
     def check_task(self, task: int) -> None:
         """Raise `InputError` for a number that is no task's."""
@@ -240,6 +294,11 @@ class Config:
                 raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
         parts = parts or Parts()
         given, parsed = parts.target, nets.parse(self.target)
+        if given is None and not benchmark.image_type.is_floating_point:
+            raise InputError(
+                f"{benchmark.name}: {self.target} takes floats, and the images are {benchmark.image_type}; give a "
+                "target of your own that takes them, with an nn.Embedding, say"
+            )
 
         def target(outputs: int) -> nn.Module:
             if given is None:
@@ -248,7 +307,15 @@ class Config:
                 net = given if isinstance(given, nn.Module) else given(outputs)
             return net if self.precision is None else nets.InPrecision(net, self.precision)
 
-        return Setting(len(benchmark), benchmark.classes_per_task, scenarios, target, benchmark.image_shape, parts)
+        return Setting(
+            len(benchmark),
+            benchmark.classes_per_task,
+            scenarios,
+            target,
+            benchmark.image_shape,
+            benchmark.class_counts,
+            parts,
+        )
 
 
 class Learner(nn.Module, ABC):
@@ -334,7 +401,7 @@ class Learner(nn.Module, ABC):
             images: ``[B, *image]``.
         """
         if self.rule is None:
-            return infer_by_entropy(logits)
+            return infer_by_entropy(logits, self.setting.class_counts[: len(logits)])
         tasks = self.rule(logits, images)
         return Prediction(of_task(logits, tasks).argmax(-1), tasks)
 
@@ -411,14 +478,19 @@ def check_outputs(out: Tensor, wanted: int, where: str = "") -> None:
 
 
 class Columns(nn.Module):
-    """Some neighbouring columns of a network's outputs, ``[B, outputs]`` to ``[B, K]``."""
+    """Some neighbouring columns of a network's outputs: ``[B, outputs]`` to ``[B, number]``."""
 
-    def __init__(self, own: slice) -> None:
+    def __init__(self, first: int, number: int) -> None:
         super().__init__()
-        self.own = own
+        self.first, self.number = first, number
 
     def forward(self, outputs: Tensor) -> Tensor:
-        return outputs[:, self.own]
+        return outputs[:, self.first : self.first + self.number]
+
+
+def with_outputs(net: nn.Module, first: int, number: int, there: int) -> nn.Module:
+    """``net`` with so many of its outputs, from ``first`` on; itself, if these are all that are ``there``."""
+    return net if number == there else nn.Sequential(net, Columns(first, number))
 
 
 class Classifier(nn.Module):
@@ -426,6 +498,9 @@ class Classifier(nn.Module):
 
     CL1 has one head for each task, of which the task's own is used; CL2 one shared head; CL3 one head over all classes,
     of which those seen so far are used (van de Ven & Tolias 2019). The heads of CL1 and CL3 are one output layer.
+
+    Where tasks have different numbers of classes, a head of CL1 has its own task's, and that of CL2 as many as the
+    largest task has. The logits of a batch are then as many too, -inf for those that an image's task does not have.
 
     Args:
         setting: tasks, classes and target network.
@@ -436,7 +511,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.setting = setting
         self.scenario = scenario
-        self.outputs = setting.classes * (1 if scenario == "cl2" else setting.tasks)
+        self.outputs = setting.classes if scenario == "cl2" else setting.starts[-1]
         self.net = setting.make_target(self.outputs)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -449,28 +524,33 @@ class Classifier(nn.Module):
         return out
 
     def logits(self, images: Tensor, tasks: Tensor, seen: int) -> Tensor:
-        """Logits ``[B, classes]`` (CL3: ``[B, seen * classes]``) for images of ``tasks`` ``[B]``."""
+        """Logits ``[B, classes]`` (CL3: of all classes ``seen`` tasks have) for images of ``tasks`` ``[B]``."""
         return self.select(self(images), tasks, seen)
 
     def select(self, out: Tensor, tasks: Tensor, seen: int) -> Tensor:
         """Of the network's outputs ``[B, outputs]``, those that are the logits of `logits`."""
-        classes = self.setting.classes
         if self.scenario == "cl1":
-            rows = tasks[:, None, None].expand(-1, 1, classes)
-            return out.unflatten(1, (-1, classes)).gather(1, rows)[:, 0]
+            rows = tasks[:, None, None].expand(-1, 1, self.setting.classes)
+            return self.heads(out).gather(1, rows)[:, 0]
         return out[:, self.columns(0, seen)]
+
+    def heads(self, out: Tensor) -> Tensor:
+        """The network's outputs ``[B, outputs]`` in CL1, by tasks: ``[B, tasks, classes]``."""
+        if self.setting.alike:
+            return out.unflatten(1, (-1, self.setting.classes))
+        return torch.stack([self.setting.padded(each) for each in out.split(self.setting.class_counts, 1)], 1)
 
     def columns(self, task: int, seen: int) -> slice:
         """Which of the network's outputs are the logits for images of ``task``."""
-        classes = self.setting.classes
+        starts = self.setting.starts
         if self.scenario == "cl1":
-            return slice(task * classes, (task + 1) * classes)
-        return slice(0, classes if self.scenario == "cl2" else seen * classes)
+            return slice(starts[task], starts[task + 1])
+        return slice(0, self.setting.classes if self.scenario == "cl2" else starts[seen])
 
     def labels(self, batch: Batch | Examples) -> Tensor:
         """The index of the right logit: the class in all tasks' classes for CL3, else the class within the task."""
         if self.scenario == "cl3":
-            return batch.tasks * self.setting.classes + batch.labels
+            return self.setting.among_all(batch.labels, batch.tasks)
         return batch.labels
 
     def cross_entropy(self, batch: Batch, seen: int) -> Tensor:
@@ -484,7 +564,7 @@ class Classifier(nn.Module):
         given = images.new_full((len(images),), -1 if task is None else task).long()
         best = self.logits(images, given, seen).argmax(1)
         if self.scenario == "cl3":
-            return Prediction(best % self.setting.classes, best // self.setting.classes)
+            return self.setting.within_tasks(best)
         return Prediction(best, given)
 
     def probabilities(self, images: Tensor, task: int | None, seen: int) -> Tensor:
@@ -496,15 +576,14 @@ class Classifier(nn.Module):
     def export(self, task: int, seen: int) -> nn.Module:
         """A copy of the network with the outputs that are the logits for images of ``task``."""
         self.setting.check_task(task)
-        net = as_written(self.net)
         own = self.columns(task, seen)
-        return net if own == slice(0, self.outputs) else nn.Sequential(net, Columns(own))
+        return with_outputs(as_written(self.net), own.start, own.stop - own.start, self.outputs)
 
     def extend(self) -> Setting:
         """The setting with one task more, for which a network has to have no more outputs."""
         if self.scenario != "cl2":
             raise InputError(f"the network has {self.outputs} outputs, for {self.setting.tasks} tasks and no further one")
-        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
+        self.setting = self.setting.extended()
         return self.setting
 
     def size(self, trainable: bool = False) -> int:

@@ -21,7 +21,6 @@ importance-weighted regularizer is estimated from one task a step unless ``exact
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import torch
@@ -32,7 +31,7 @@ from ..data import Batch, Examples
 from ..errors import InputError
 from ..fisher import fisher_information
 from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
-from ..inference import Prediction, of_task, spread, task_logits
+from ..inference import Prediction, of_task, task_logits
 from ..params import Params, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
 from ..swap import as_written, keep_assigned, load_into, swapped
@@ -46,9 +45,9 @@ from .base import (
     Scenario,
     Setting,
     Sizes,
-    Columns,
     check_outputs,
     configuration,
+    with_outputs,
 )
 
 @configuration
@@ -320,7 +319,8 @@ class HypernetLearner(GeneratingLearner):
     The target's buffers (running statistics of batch norm, say) are kept for each task and restored with its weights.
     A task that a growing hypernetwork does not have yet is answered with the newest one's weights.
 
-    With ``output_heads="per-task"`` the target has T times K outputs, of which task t uses the K from tK on.
+    With ``output_heads="per-task"`` the target has outputs for the classes of all tasks, of which each task uses its
+    own. Else it has as many as the task with most classes, of which each task uses the first.
     """
 
     serves = SCENARIOS
@@ -331,9 +331,9 @@ class HypernetLearner(GeneratingLearner):
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
         per_task = isinstance(config, ClassifierConfig) and config.output_heads == "per-task"
         heads = setting.tasks if per_task else 1
-        target = setting.make_target(setting.classes * heads)
+        target = setting.make_target(setting.starts[-1] if per_task else setting.classes)
         super().__init__(config, setting, target)
-        self.classes, self.heads = setting.classes, heads
+        self.heads = heads
         self.buffer_names = [name for name, _ in target.named_buffers()]
         for number, (_, buffer) in enumerate(target.named_buffers()):
             self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
@@ -347,11 +347,11 @@ class HypernetLearner(GeneratingLearner):
 
         Raises `InputError` where a target given by hand has another number of outputs.
         """
-        own = f", {self.classes} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
-        check_outputs(outputs, self.heads * self.classes, own)
-        if self.heads == 1:
-            return outputs
-        return outputs[..., task * self.classes : (task + 1) * self.classes]
+        counts, first = self.setting.class_counts, self.setting.starts[task] if self.heads > 1 else 0
+        each = counts[0] if self.setting.alike else f"{min(counts)} to {max(counts)}"
+        own = f", {each} of its own for each of {self.heads} tasks" if self.heads > 1 else ""
+        check_outputs(outputs, sum(counts) if self.heads > 1 else self.setting.classes, own)
+        return outputs[..., first : first + counts[task]]
 
     def task_loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the network that the hypernetwork writes for the present task."""
@@ -363,7 +363,7 @@ class HypernetLearner(GeneratingLearner):
             return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
 
         # Given cross-entropy itself, it checks the labels against the number of logits.
-        loss = nn.functional.cross_entropy if self.heads == 1 else own_loss
+        loss = nn.functional.cross_entropy if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
         buffers = self.target_buffers(task)
@@ -378,7 +378,8 @@ class HypernetLearner(GeneratingLearner):
         tasks = self.hypernet.index(wanted)
         state = self.hypernet.params(tasks) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images)
-        return torch.stack([self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)])
+        own = [self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)]
+        return own[0][None] if task is not None else torch.stack([self.setting.padded(each) for each in own])
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         logits = self.logits(images, task)
@@ -393,7 +394,7 @@ class HypernetLearner(GeneratingLearner):
             return logits[0].softmax(1)
         tasks = self.infer(logits, images).tasks
         found = of_task(logits, tasks).softmax(1)
-        return spread(found, tasks, self.setting.tasks) if scenario == "cl3" else found
+        return self.setting.spread(found, tasks) if scenario == "cl3" else found
 
     @torch.no_grad()
     def export(self, task: int) -> nn.Module:
@@ -402,14 +403,14 @@ class HypernetLearner(GeneratingLearner):
             raise InputError(f"task {task} is not learnt yet; {self.hypernet.tasks} are begun")
         net = as_written(self.target)
         load_into(net, self.hypernet(task) | self.target_buffers(task))
-        own = slice(task * self.classes, (task + 1) * self.classes)
-        return net if self.heads == 1 else nn.Sequential(net, Columns(own))
+        first, counts = self.setting.starts[task] if self.heads > 1 else 0, self.setting.class_counts
+        return with_outputs(net, first, counts[task], sum(counts) if self.heads > 1 else self.setting.classes)
 
     def extend(self) -> None:
         if self.heads > 1:
             super().extend()
         self.hypernet.extend()
-        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
+        self.setting = self.setting.extended()
         for number, name in enumerate(self.buffer_names):
             kept = getattr(self, f"target_buffer_{number}")
             fresh = dict(self.target.named_buffers())[name].detach().to(kept)

@@ -37,7 +37,7 @@ def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
     (Hinton et al. 2015; van de Ven & Tolias 2019.) The factor keeps the gradient's size the same for every temperature.
 
     Args:
-        logits: ``[..., K]``, z; the mean is over the dimensions before the last.
+        logits: ``[..., K]``, z; the mean is over the dimensions before the last. A class that is -inf in both counts 0.
         old: ``[..., K_old]`` with K_old <= K, of the older network; the classes that it lacks have probability 0.
         temperature: T > 0.
 
@@ -47,6 +47,7 @@ def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
         tensor(True)
     """
     log_p = (logits / temperature).log_softmax(-1)[..., : old.shape[-1]]
+    log_p = log_p.clamp(min=torch.finfo(log_p.dtype).min)
     return -((old / temperature).softmax(-1) * log_p).sum(-1).mean() * temperature**2
 
 
@@ -76,7 +77,7 @@ class TaughtClassifier(Classifier):
         """
         old = self.taught(images)
         if self.scenario == "cl1":
-            new, old = (z.unflatten(1, (-1, self.setting.classes))[:, :learned] for z in (out, old))
+            new, old = (self.heads(z)[:, :learned] for z in (out, old))
             return new, old
         return out[:, self.columns(0, learned + 1)], old[:, self.columns(0, learned)]
 

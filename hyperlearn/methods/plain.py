@@ -1,17 +1,16 @@
 """Three yardsticks for any method: no defence against forgetting, no sharing, and no forgetting at all."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, concatenate
-from ..inference import Prediction, of_task, spread, task_logits
+from ..inference import Prediction, of_task, task_logits
 from ..params import count
 from ..swap import as_written
-from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, check_outputs, configuration
+from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, check_outputs, configuration, with_outputs
 
 
 class Finetune(Learner):
@@ -57,7 +56,10 @@ class Joint(Finetune):
 
 
 class Scratch(Learner):
-    """One network for each task. Without a task id, the task is the one whose network is surest (entropy)."""
+    """One network for each task. Without a task id, the task is the one whose network is surest (entropy).
+
+    All have as many outputs as the task with most classes needs.
+    """
 
     serves = SCENARIOS
     fresh_optimizer = True
@@ -76,10 +78,10 @@ class Scratch(Learner):
         return nn.functional.cross_entropy(self.logits(self.learned, batch.images), batch.labels)
 
     def logits(self, task: int, images: Tensor) -> Tensor:
-        """Logits ``[B, classes]`` of one task's network."""
+        """Logits ``[B, K]`` of one task's network, of the task's K classes."""
         out: Tensor = self.nets[task](images)
         check_outputs(out, self.setting.classes)
-        return out
+        return out[:, : self.setting.class_counts[task]]
 
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
@@ -92,7 +94,9 @@ class Scratch(Learner):
         """Logits of all tasks learnt so far, ``[T, B, classes]``."""
         nets = list(self.nets[: self.learned or None])
         params, buffers = torch.func.stack_module_state(nets)
-        return task_logits(nets[0], {**params, **buffers}, images)
+        logits, counts = task_logits(nets[0], {**params, **buffers}, images), self.setting.class_counts
+        each = (self.setting.padded(one[:, :classes]) for one, classes in zip(logits, counts, strict=False))
+        return torch.stack(list(each))
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         if task is not None:
@@ -101,15 +105,15 @@ class Scratch(Learner):
         logits = self.all_logits(images)
         tasks = self.infer(logits, images).tasks
         found = of_task(logits, tasks).softmax(1)
-        return spread(found, tasks, self.setting.tasks) if scenario == "cl3" else found
+        return self.setting.spread(found, tasks) if scenario == "cl3" else found
 
     def export(self, task: int) -> nn.Module:
         self.setting.check_task(task)
-        return as_written(self.nets[task])
+        return with_outputs(as_written(self.nets[task]), 0, self.setting.class_counts[task], self.setting.classes)
 
     def extend(self) -> None:
         self.nets.append(self.setting.make_target(self.setting.classes).to(next(self.parameters()).device))
-        self.setting = replace(self.setting, tasks=self.setting.tasks + 1)
+        self.setting = self.setting.extended()
 
     def sizes(self, scenario: Scenario) -> Sizes:
         each = count(self.nets[0], trainable=True)

@@ -39,7 +39,7 @@ from .lwf import TaughtClassifier, distillation
 
 def check_pixels(examples: Examples) -> Examples:
     """``examples`` as they are; raises `InputError` unless pixels can be taken for probabilities."""
-    if examples.images.is_floating_point():
+    if examples.images.dtype != torch.uint8:
         low, high = float(examples.images.min()), float(examples.images.max())
         if not (low >= 0 and high <= 1):
             where = f"task {int(examples.tasks[0])}"
