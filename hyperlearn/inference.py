@@ -41,20 +41,24 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+def task_logits(
+    target: nn.Module, state: Mapping[str, Tensor], images: Tensor, shared: Mapping[str, Tensor] | None = None
+) -> Tensor:
     """Logits of one target network under the parameters of several tasks.
 
     Args:
         target: the network, in evaluation mode.
         state: parameters (and buffers, if any), stacked: ``[T, *shape]`` each.
         images: ``[B, *image]``, the same for all tasks.
+        shared: parameters that all tasks have in common, ``[*shape]`` each. What comes before any of a task's own is
+            computed once.
 
     Returns:
         ``[T, B, classes]``.
     """
 
     def logits(one: Params) -> Tensor:
-        out: Tensor = call_with(target, one, images)
+        out: Tensor = call_with(target, {**one, **(shared or {})}, images)
         return out
 
     try:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from hashlib import blake2b
 from math import prod
@@ -321,7 +321,7 @@ class Run:
         def examining(outputs: int) -> nn.Module:
             target = make(outputs)
             if not self.printed:
-                check_target(target, self.benchmark.tasks[0].train[:4].images)
+                check_target(target, self.benchmark.tasks[0].train[:4].images, self.config.selection(target))
             text = re.sub(" at 0x[0-9a-f]+", "", repr(target))  # an address is another in each process
             self.printed["fingerprint of the target"] = blake2b(text.encode(), digest_size=8).hexdigest()
             return deepcopy_or_itself(target)
@@ -468,7 +468,12 @@ class Run:
                 **metrics_of(matrix, self.untrained[scenario]),  # type: ignore[arg-type]  # pydantic checks them
                 task_inference_accuracy=self.inferred[scenario],
             ),
-            parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
+            parameters=Parameters(
+                target=sizes.target,
+                trainable=sizes.trainable,
+                stored_per_task=sizes.stored_per_task,
+                compression_ratio=sizes.compression_ratio,
+            ),
             seconds=Seconds(train=self.train_seconds, evaluate=self.evaluate_seconds[scenario]),
             environment=environment(self.device) | ({"compiled": "target"} if self.compiler.used else {}),
             version=__version__,

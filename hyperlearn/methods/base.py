@@ -17,7 +17,7 @@ from ..benchmarks import Benchmark, limited
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..inference import Prediction
-from ..params import count
+from ..params import Selection, count
 
 Scenario = Literal["cl1", "cl2", "cl3"]
 SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
@@ -138,6 +138,10 @@ class Config:
         starts = [start for start, _ in self.schedule or ()]
         if starts != sorted(set(starts)):
             raise ValueError(f"the fractions of a schedule have to rise, got {starts}")
+
+    def selection(self, target: nn.Module) -> Selection:
+        """Which parameters of ``target``, given by hand, the method trains or has generated."""
+        return "trainable"
 
     def record(self) -> dict[str, Any]:
         """The hyperparameters as records have them: those that are None, which is to say not used, are left out.
@@ -292,16 +296,18 @@ class Sizes:
     """Numbers of values that a method trains and keeps."""
 
     target: int
-    """Parameters of one target network."""
+    """Parameters of one target network, frozen ones too."""
     trainable: int
     """Parameters that are trained, all tasks together."""
     stored_per_task: int
     """Values that each further task adds to what has to be kept."""
+    frozen: int = 0
+    """Parameters of the target that no task changes: frozen ones, and those that a hypernetwork does not generate."""
 
     @property
     def compression_ratio(self) -> float:
-        """Trainable parameters over those of one target network."""
-        return self.trainable / self.target
+        """Trainable parameters over those of one target network that tasks change."""
+        return self.trainable / (self.target - self.frozen)
 
 
 def check_outputs(out: Tensor, wanted: int, where: str = "") -> None:
@@ -376,6 +382,7 @@ class Classifier(nn.Module):
             return Prediction(best % self.setting.classes, best // self.setting.classes)
         return Prediction(best, given)
 
-    def size(self, trainable: bool = False) -> int:
-        """Number of parameters; with ``trainable``, of those that are not frozen."""
-        return count(self.net, trainable)
+    def sizes(self, beside: int = 0) -> Sizes:
+        """Its parameters, and as many more of another network that is trained ``beside`` it."""
+        every, trainable = count(self.net), count(self.net, trainable=True)
+        return Sizes(every + beside, trainable + beside, stored_per_task=0, frozen=every - trainable)

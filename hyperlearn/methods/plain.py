@@ -33,7 +33,7 @@ class Finetune(Learner):
         return self.classifier.predict(images, task, seen=max(self.learned, 1))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        return Sizes(self.classifier.size(), self.classifier.size(trainable=True), stored_per_task=0)
+        return self.classifier.sizes()
 
 
 class Joint(Finetune):
@@ -79,8 +79,8 @@ class Scratch(Learner):
         return infer_by_entropy(task_logits(nets[0], {**params, **buffers}, images))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        each = count(self.nets[0], trainable=True)
-        return Sizes(count(self.nets[0]), each * len(self.nets), stored_per_task=each)
+        every, each = count(self.nets[0]), count(self.nets[0], trainable=True)
+        return Sizes(every, each * len(self.nets), stored_per_task=each, frozen=every - each)
 
 
 @configuration
