@@ -1,6 +1,7 @@
 """Continual learning with hypernetworks: the library that the book is written with."""
 
 from . import (
+    adapters,
     benchmarks,
     data,
     evaluation,
@@ -43,6 +44,7 @@ __all__ = [
     "QuadraticPenalty",
     "Result",
     "__version__",
+    "adapters",
     "benchmarks",
     "compression_ratio",
     "count",

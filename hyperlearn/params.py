@@ -65,7 +65,7 @@ class ParamLayout:
             if not named:
                 raise InputError(f"all parameters of {kind} are frozen; call requires_grad_() on those to be trained")
         else:
-            chosen = _matching([name for name, _ in named], selection, kind)
+            chosen = matching([name for name, _ in named], selection, f"parameter of {kind}")
             named = [(name, p) for name, p in named if name in chosen]
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
@@ -117,16 +117,19 @@ class ParamLayout:
                 raise InputError(f"{what}: {name} has shape {got}, expected {shape}")
 
 
-def _matching(names: Sequence[str], patterns: Sequence[str], kind: str) -> set[str]:
-    """The names that match one of the patterns; raises `InputError` for a pattern that none matches."""
+def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> set[str]:
+    """The names that match one of the shell patterns.
+
+    Raises `InputError` where there are no patterns, or one that no name matches; it calls what is named ``what``.
+    """
     if isinstance(patterns, str) or not patterns:
-        raise InputError(f'parameters are selected by "trainable" or by patterns such as ["head.*"], not {patterns!r}')
+        raise InputError(f'a list of patterns such as ["head.*"] is needed, not {patterns!r}')
     chosen: set[str] = set()
     for pattern in patterns:
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:
-            there = shorten(", ".join(names), 200, placeholder=" ...")
-            raise InputError(f"no parameter of {kind} matches {pattern!r}; there are {there}")
+            there = shorten(", ".join(dict.fromkeys(names)), 200, placeholder=" ...")
+            raise InputError(f"no {what} matches {pattern!r}" + (f"; there are {there}" if there else ""))
         chosen |= found
     return chosen
 

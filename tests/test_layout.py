@@ -16,7 +16,7 @@ LAYERS = [
     ["files"],
     ["params", "data", "records"],
     ["swap"],
-    ["nets", "hypernets", "inference", "benchmarks", "quadratic"],
+    ["adapters", "nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],
     ["results"],
