@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
 from .errors import InputError
-from .inference import evaluating
+from .inference import batchable, evaluating
 from .nets import MLP
 from .params import ParamLayout, Params, Selection, others
 from .swap import call_with, swapped
@@ -131,7 +131,8 @@ def _per_sample(
         return loss(call_with(target, theta | state, image[None]), label[None])
 
     try:
-        gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
+        with batchable():
+            gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
     except RuntimeError:  # as in `task_logits`: one sample at a time, for what cannot be batched
         each = [
             _gradient(target, theta, state, image[None], label[None], loss)
