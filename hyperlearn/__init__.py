@@ -1,6 +1,7 @@
 """Continual learning with hypernetworks: the library that the book is written with."""
 
 from . import (
+    adapters,
     benchmarks,
     cifar,
     data,
@@ -45,6 +46,7 @@ __all__ = [
     "QuadraticPenalty",
     "Result",
     "__version__",
+    "adapters",
     "benchmarks",
     "cifar",
     "compression_ratio",

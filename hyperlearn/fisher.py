@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
 from .errors import InputError
-from .inference import evaluating
+from .inference import batchable, evaluating
 from .nets import MLP
-from .params import ParamLayout, Params, frozen
+from .params import ParamLayout, Params, Selection, others
 from .swap import call_with, swapped
 
 SampleLoss = Callable[[Tensor, Tensor], Tensor]
@@ -27,6 +27,7 @@ def fisher_information(
     *,
     buffers: Mapping[str, Tensor] | None = None,
     loss: SampleLoss = cross_entropy,
+    names: Selection = "trainable",
     form: Literal["auto", "per-sample", "outer"] = "auto",
     batch_size: int | None = None,
 ) -> Params:
@@ -47,13 +48,15 @@ def fisher_information(
 
     Args:
         target: the network; its parameters are not used, and nothing about it is changed.
-        params: the parameters :math:`\theta`, as ``functional_call`` takes them. Frozen ones
-            (``requires_grad=False``) may be left out; they have no importance.
+        params: the parameters :math:`\theta`, as ``functional_call`` takes them. Those that have no importance, such
+            as frozen ones (``requires_grad=False``), may be left out; the target's own values are taken then.
         images: ``[n, *image]``, floating point, or ``uint8`` (0 to 255), which becomes floats in [0, 1].
         labels: ``[n]``, ``int64``.
         buffers: the target's buffers (running statistics of batch norm); default: those it has.
         loss: the negative log-likelihood of one sample. For a network with several heads it picks the head, as in
             ``lambda logits, label: cross_entropy(logits[:, 2:4], label)``.
+        names: of which parameters: ``"trainable"`` for all that are not frozen, or shell patterns of names; those that
+            a hypernetwork generates are ``hypernet.layout.names``.
         form: ``"per-sample"`` for any target, ``"outer"`` for an `MLP`; ``"auto"`` takes ``"outer"`` where it can. The
             value is the same.
         batch_size: samples whose gradients are in memory at once, each as large as the network, and again for the
@@ -61,7 +64,7 @@ def fisher_information(
             the form ``"outer"``, which needs memory for activations only.
 
     Returns:
-        A dictionary like ``params`` without the frozen ones, of values >= 0.
+        A dictionary like ``params`` of those parameters alone, of values >= 0.
 
     Raises:
         InputError: parameters that do not fit the target, no images, labels that do not fit the logits (looked at with
@@ -77,7 +80,8 @@ def fisher_information(
         >>> round(fisher["weight"].item(), 6)
         0.1875
     """
-    layout, fixed = ParamLayout.of(target), frozen(target)
+    layout = ParamLayout.of(target, names)
+    fixed = others(target, layout)
     layout.check({name: p for name, p in params.items() if name not in fixed})
     if any(tuple(params[name].shape) != shape for name, shape in zip(layout.names, layout.shapes, strict=True)):
         raise InputError("parameters of one network are needed, and these are of several")
@@ -127,7 +131,8 @@ def _per_sample(
         return loss(call_with(target, theta | state, image[None]), label[None])
 
     try:
-        gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
+        with batchable():
+            gradients = torch.func.vmap(torch.func.grad(sample_loss), in_dims=(None, 0, 0))(theta, images, labels)
     except RuntimeError:  # as in `task_logits`: one sample at a time, for what cannot be batched
         each = [
             _gradient(target, theta, state, image[None], label[None], loss)
@@ -178,17 +183,20 @@ def _outer(target: nn.Module, theta: Params, state: Params, images: Tensor, labe
     outputs: list[Tensor] = []  # of each layer, [B, out]
     with torch.enable_grad():
         x = images.flatten(1)
+        every = theta | state
         for number in range(len(target.layers)):
             inputs.append(x)
-            outputs.append(linear(x, theta[f"layers.{number}.weight"], theta[f"layers.{number}.bias"]))
+            outputs.append(linear(x, every[f"layers.{number}.weight"], every[f"layers.{number}.bias"]))
             outputs[-1].requires_grad_()  # the first has nothing before it that needs a gradient
             x = outputs[-1].relu()
         losses = torch.vmap(lambda logits, label: loss(logits[None], label[None]))(outputs[-1], labels)
         returned = torch.autograd.grad(losses.sum(), outputs)  # [B, out] each, a row for each sample
     squares = {}
     for number, (a, g) in enumerate(zip(inputs, returned, strict=True)):
-        squares[f"layers.{number}.weight"] = g.square().T @ a.detach().square()
-        squares[f"layers.{number}.bias"] = g.square().sum(0)
+        if (name := f"layers.{number}.weight") in theta:
+            squares[name] = g.square().T @ a.detach().square()
+        if (name := f"layers.{number}.bias") in theta:
+            squares[name] = g.square().sum(0)
     return squares
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .errors import InputError
 from .params import Params
@@ -47,24 +48,44 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def task_logits(target: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+@contextmanager
+def batchable() -> Iterator[None]:
+    """Within, attention is computed by the operations that it is made of, which `torch.vmap` can batch.
+
+    PyTorch's kernels that do all of it in one piece are called once for each network otherwise, with a warning.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def task_logits(
+    target: nn.Module, state: Mapping[str, Tensor], images: Tensor, shared: Mapping[str, Tensor] | None = None
+) -> Tensor:
     """Logits of one target network under the parameters of several tasks.
 
     Args:
         target: the network, in evaluation mode.
         state: parameters (and buffers, if any), stacked: ``[T, *shape]`` each.
         images: ``[B, *image]``, the same for all tasks.
+        shared: parameters that all tasks have in common, ``[*shape]`` each. What comes before any of a task's own is
+            computed once.
 
     Returns:
         ``[T, B, classes]``.
     """
 
     def logits(one: Params) -> Tensor:
-        out: Tensor = call_with(target, one, images)
+        out: Tensor = call_with(target, {**one, **(shared or {})}, images)
         return out
 
     try:
-        return torch.vmap(logits)(dict(state))
+        with batchable():
+            return torch.vmap(logits)(dict(state))
     except RuntimeError:  # not every module can be batched so: no recurrent layer, none that writes into its own tensor
         tasks = range(len(next(iter(state.values()))))
         return torch.stack([logits({name: each[task] for name, each in state.items()}) for task in tasks])

@@ -1,8 +1,11 @@
 """Parameters of a target network as data: a dictionary of tensors, and the same numbers as one vector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from math import prod
+from textwrap import shorten
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +15,17 @@ from .errors import InputError
 Params = dict[str, Tensor]
 """The parameters of a network by name, as ``torch.func.functional_call`` takes them."""
 
+Selection = Literal["trainable"] | Sequence[str]
+"""Some parameters of a network: those that need a gradient, or those whose names match patterns like ``"head.*"``."""
+
 
 @dataclass(frozen=True)
 class ParamLayout:
     """Names and shapes of a module's parameters, in the order of ``module.named_parameters()``.
 
-    The order fixes how one vector of length ``N = layout.numel`` stands for all parameters, which is what a
-    hypernetwork generates. Frozen parameters (``requires_grad=False``) have no place in it: they stay as they are.
+    The order fixes how one vector of length ``N = layout.numel`` stands for all of them, which is what a hypernetwork
+    generates. Parameters that are not selected have no place in it: they stay as they are. Unless it is said otherwise
+    these are the frozen ones (``requires_grad=False``).
 
     Example:
         >>> layout = ParamLayout.of(torch.nn.Linear(3, 2))
@@ -26,17 +33,24 @@ class ParamLayout:
         (('weight', 'bias'), 8)
         >>> {name: tuple(p.shape) for name, p in layout.unflatten(torch.zeros(8)).items()}
         {'weight': (2, 3), 'bias': (2,)}
+        >>> ParamLayout.of(torch.nn.Linear(3, 2), ["b*"]).names
+        ('bias',)
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, module: nn.Module) -> "ParamLayout":
-        """The layout of ``module``.
+    def of(cls, module: nn.Module, selection: Selection = "trainable") -> "ParamLayout":
+        """The layout of ``module``'s parameters, or of some.
 
-        Raises `InputError` where it has no parameters or only frozen ones, one that has no shape yet, or one that is
-        spread over devices.
+        Args:
+            module: any module with parameters.
+            selection: ``"trainable"`` for those that need a gradient, or shell patterns of names. A frozen parameter is
+                selected by a pattern that matches it.
+
+        Raises `InputError` where the module has no parameters or only frozen ones, one that has no shape yet, or one
+        that is spread over devices; and for a pattern that no name matches.
         """
         refuse_parallel(module)
         kind = type(module).__name__
@@ -46,9 +60,13 @@ class ParamLayout:
         for name, p in named:
             if nn.parameter.is_lazy(p):
                 raise InputError(f"{kind}: {name} has no shape yet; run the module on a batch first")
-        named = [(name, p) for name, p in named if p.requires_grad]
-        if not named:
-            raise InputError(f"all parameters of {kind} are frozen; call requires_grad_() on those to be trained")
+        if selection == "trainable":
+            named = [(name, p) for name, p in named if p.requires_grad]
+            if not named:
+                raise InputError(f"all parameters of {kind} are frozen; call requires_grad_() on those to be trained")
+        else:
+            chosen = matching([name for name, _ in named], selection, f"parameter of {kind}")
+            named = [(name, p) for name, p in named if name in chosen]
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
     @property
@@ -99,16 +117,35 @@ class ParamLayout:
                 raise InputError(f"{what}: {name} has shape {got}, expected {shape}")
 
 
-def frozen(module: nn.Module) -> Params:
-    """Parameters that need no gradient, by name: a pretrained backbone, fixed position codes.
+def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> set[str]:
+    """The names that match one of the shell patterns.
+
+    Raises `InputError` where there are no patterns, or one that no name matches; it calls what is named ``what``.
+    """
+    if isinstance(patterns, str) or not patterns:
+        raise InputError(f'a list of patterns such as ["head.*"] is needed, not {patterns!r}')
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in names if fnmatchcase(name, pattern)}
+        if not found:
+            there = shorten(", ".join(dict.fromkeys(names)), 200, placeholder=" ...")
+            raise InputError(f"no {what} matches {pattern!r}" + (f"; there are {there}" if there else ""))
+        chosen |= found
+    return chosen
+
+
+def others(module: nn.Module, layout: ParamLayout) -> Params:
+    """The parameters of ``module`` that are not in ``layout``, by name: a pretrained backbone, fixed position codes.
 
     Example:
         >>> layer = nn.Linear(3, 2)
         >>> _ = layer.weight.requires_grad_(False)
-        >>> list(frozen(layer)), ParamLayout.of(layer).names
-        (['weight'], ('bias',))
+        >>> layout = ParamLayout.of(layer)
+        >>> layout.names, list(others(layer, layout))
+        (('bias',), ['weight'])
     """
-    return {name: p for name, p in module.named_parameters() if not p.requires_grad}
+    taken = set(layout.names)
+    return {name: p for name, p in module.named_parameters() if name not in taken}
 
 
 def refuse_parallel(module: nn.Module) -> None:
@@ -126,11 +163,12 @@ def count(module: nn.Module, trainable: bool = False) -> int:
 
 
 def compression_ratio(hypernet: nn.Module, target: nn.Module) -> float:
-    """Trainable parameters of the hypernetwork over those of the target (Chandra et al. 2022, Figure 2a).
+    """Trainable parameters of the hypernetwork over those that it generates (Chandra et al. 2022, Figure 2a).
 
     Below 1 what is trained is smaller than the one network that it writes. What does not need a gradient is left out: a
     part that you froze, and in a growing hypernetwork all that earlier tasks have. A record's ratio has the sum over
-    all tasks, frozen or not.
+    all tasks, frozen or not. Parameters of the target that are not generated count on neither side: with a frozen
+    backbone the ratio compares with training the rest directly.
 
     Example:
         >>> from hyperlearn.hypernets import ChunkedHypernet
@@ -138,5 +176,10 @@ def compression_ratio(hypernet: nn.Module, target: nn.Module) -> float:
         >>> hypernet = ChunkedHypernet(target, tasks=2, chunk_size=5, task_dim=1, chunk_dim=1, hidden=())
         >>> compression_ratio(hypernet, target)
         1.9
+        >>> bias = ChunkedHypernet(target, tasks=2, generate=["bias"], chunk_size=1, task_dim=1, chunk_dim=1)
+        >>> compression_ratio(bias, target)
+        3.5
     """
-    return count(hypernet, trainable=True) / count(target)
+    layout = getattr(hypernet, "layout", None)
+    generated = layout.numel if isinstance(layout, ParamLayout) else count(target, trainable=True)
+    return count(hypernet, trainable=True) / generated

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .benchmarks import Benchmark
 from .errors import InputError
-from .methods import METHODS, SCENARIOS, Config, Parts, Scenario
+from .methods import METHODS, SCENARIOS, Config, PartConfig, Parts, Scenario
 from .results import Result, as_recorded, differing
 from .spec import RunSpec, check_benchmark, method_name
 
@@ -60,6 +60,9 @@ _STEADY: Values = {
     "images_per_class": (None, "ours"),
 }
 """What a benchmark does without, unless it says otherwise."""
+
+_WHOLE: Values = {"generate": (None, "vO"), "base": (None, "vO")}
+"""Every hypernetwork of the papers generates its whole target, and adds nothing to it."""
 
 _TRAINING: dict[str, Values] = {
     "split-mnist": {
@@ -411,7 +414,8 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
     if method not in methods(benchmark):
         raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
     known = _known(benchmark)
-    values = _STEADY | _TRAINING[known] | _OWN.get(method, {}).get(known, {})
+    steady = _STEADY | (_WHOLE if issubclass(METHODS[method], PartConfig) else {})
+    values = steady | _TRAINING[known] | _OWN.get(method, {}).get(known, {})
     values |= _OWN_BY_SCENARIO.get(method, {}).get(known, {}).get(scenario, {})
     if known != benchmark:
         values = {name: (value, "ours") for name, (value, _) in values.items()}

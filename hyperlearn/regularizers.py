@@ -140,7 +140,8 @@ class OutputRegularizer(_TaskRegularizer):
 
     a sum over parameters, not a mean (Chandra et al. 2022, equation 2; von Oswald et al. 2020, equation 2).
     :math:`\Theta_h^*` is the hypernetwork as it was at the last `remember`. Old task embeddings are constants: no
-    gradient reaches them. With `lookahead` the present weights are :math:`\Theta_h + \Delta\Theta_h`.
+    gradient reaches them. With `lookahead` the present weights are :math:`\Theta_h + \Delta\Theta_h`. A hypernetwork's
+    base cancels in the difference.
 
     Two forms give the same value and gradient:
 
@@ -419,7 +420,7 @@ class _Targets(_Memory):
     @torch.no_grad()
     def store(self, numbers: Tensor) -> None:
         self.numbers = numbers
-        self.tensors = {"targets": self.hypernet.flat(numbers)}
+        self.tensors = {"targets": self.hypernet.write(self.hypernet.task_embeddings[numbers])}
 
     def target(self, i: int) -> Tensor:
         return self.tensors["targets"][i]

@@ -99,7 +99,7 @@ def _check(method: str, learner: Learner) -> None:
     elif learner.config.augmentation:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
-        reason = "its target has buffers, as batch norm has"
+        reason = "its target has buffers, as batch norm has, or values that are not generated"
     if reason:
         raise InputError(f"{method} cannot train several seeds at once: {reason}; run them one by one")
 

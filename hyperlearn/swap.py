@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
-from .params import ParamLayout, Params
+from .params import ParamLayout, Params, Selection
 
 _Place = tuple[dict[str, Any], str]
 """A module's own dictionary of parameters or buffers, and a name in it."""
@@ -76,18 +76,18 @@ def keep_assigned(places: Mapping[str, list[_Place]], buffers: Mapping[str, Tens
         kept.copy_(now.detach())
 
 
-def check_target(target: nn.Module, images: Tensor) -> None:
+def check_target(target: nn.Module, images: Tensor, names: Selection = "trainable") -> None:
     """Raise `InputError` unless all that ``target`` computes with are its parameters, its buffers and its input.
 
     Only those can be a task's own, be kept in a checkpoint, and be swapped. The target is tried on a few
     ``images [B, *image]``, floats or whole numbers, on its own device; its parameters, buffers and modes are as before
     afterwards, and so are random numbers.
 
-    Looked at are: parameters that can be trained; parameters and buffers of the images' type, where these are floats;
-    outputs ``[B, K]``; parameters that ``forward`` reads from elsewhere than their module, such as a list; values that
-    a call leaves behind for the next one.
+    Looked at are: parameters that can be trained, or those that ``names`` selects; parameters and buffers of the
+    images' type, where these are floats; outputs ``[B, K]``; selected parameters that ``forward`` reads from elsewhere
+    than their module, such as a list; values that a call leaves behind for the next one.
     """
-    ParamLayout.of(target)
+    chosen = ParamLayout.of(target, names).names
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []), _modes_kept(target):
         target.train()
         for name, tensor in [*target.named_parameters(), *target.named_buffers()]:
@@ -96,13 +96,16 @@ def check_target(target: nn.Module, images: Tensor) -> None:
                     f"the target's {name} is {tensor.dtype} and the images are {images.dtype}; "
                     f"target.to({images.dtype}) helps"
                 )
-        own = {name: p for name, p in target.named_parameters() if p.requires_grad}
-        outputs = _call(target, images)
+        params = dict(target.named_parameters())
+        own = {name: params[name] for name in chosen}
+        with _needing_gradients(list(own.values())):
+            outputs = _call(target, images)
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(images):
             what = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
             raise InputError(f"a target maps images to logits, a tensor [B, K]; this one's output is {what}")
         if outputs.requires_grad:
-            reached = torch.autograd.grad(outputs.sum(), list(own.values()), allow_unused=True)
+            with _needing_gradients(list(own.values())):
+                reached = torch.autograd.grad(outputs.sum(), list(own.values()), allow_unused=True)
             past = [name for name, gradient in zip(own, reached, strict=True) if gradient is not None]
             if past:
                 raise InputError(
@@ -120,6 +123,18 @@ def _modes_kept(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def _needing_gradients(params: list[nn.Parameter]) -> Iterator[None]:
+    needed = [p.requires_grad for p in params]
+    try:
+        for p in params:
+            p.requires_grad_()
+        yield
+    finally:
+        for p, before in zip(params, needed, strict=True):
+            p.requires_grad_(before)
 
 
 def deepcopy_or_itself(module: nn.Module) -> nn.Module:

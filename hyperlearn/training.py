@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from math import prod
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from . import checkpoints, evaluation, provenance
 from .callbacks import Callback, Callbacks
@@ -165,7 +165,7 @@ class Run:
         def examining(outputs: int) -> nn.Module:
             target = make(outputs)
             if not self.printed:
-                check_target(target, self.benchmark.tasks[0].train[:4].images)
+                check_target(target, self.benchmark.tasks[0].train[:4].images, self.config.selection(target))
             text = re.sub(" at 0x[0-9a-f]+", "", repr(target))  # an address is another in each process
             self.printed["fingerprint of the target"] = blake2b(text.encode(), digest_size=8).hexdigest()
             return deepcopy_or_itself(target)
@@ -286,11 +286,8 @@ class Run:
             group["lr"] = self.config.rate(done)
 
     def new_optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
-        """Adam as the papers use it, or AdamW; fused, because the step over all is a good part of the time."""
-        rate, betas, decay = self.config.learning_rate, (0.9, 0.999), self.config.weight_decay
-        if decay is None:
-            return Adam(parameters, lr=rate, betas=betas, fused=True)
-        return AdamW(parameters, lr=rate, betas=betas, weight_decay=decay, fused=True)
+        """The configuration's."""
+        return self.config.optimizer(parameters)
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -351,7 +348,12 @@ class Run:
                 **metrics_of(matrix, self.untrained[scenario]),  # type: ignore[arg-type]  # pydantic checks them
                 task_inference_accuracy=self.inferred[scenario],
             ),
-            parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
+            parameters=Parameters(
+                target=sizes.target,
+                trainable=sizes.trainable,
+                stored_per_task=sizes.stored_per_task,
+                compression_ratio=sizes.compression_ratio,
+            ),
             seconds=Seconds(train=self.train_seconds, evaluate=self.evaluate_seconds[scenario]),
             environment=provenance.environment(self.device) | ({"compiled": "target"} if self.compiler.used else {}),
             version=__version__,

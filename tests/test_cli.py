@@ -72,7 +72,7 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         (
             ["run", "split-digits", "hnet", "--chunk-size", "99999999"],
-            "chunk size must be from 1 to the target's 16802",
+            "chunk size must be from 1 to the 16802",
         ),
         (["run", "split-digits", "hnet", "--target", "vgg"], "no target network 'vgg'"),
         (

@@ -77,7 +77,7 @@ def test_same_seed_same_hypernet(make: Callable[..., hl.EmbeddingHypernet]) -> N
 @every_hypernet
 @pytest.mark.parametrize("chunk_size", [0, -1, 268])
 def test_refuses_a_chunk_size_out_of_range(make: Callable[..., hl.EmbeddingHypernet], chunk_size: int) -> None:
-    with pytest.raises(hl.InputError, match="from 1 to the target's 267 parameters"):
+    with pytest.raises(hl.InputError, match="from 1 to the 267 generated parameters"):
         make(chunk_size=chunk_size)
 
 

@@ -1,30 +1,46 @@
 """What all hypernetworks have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import ParamLayout, Params, frozen
+from ..params import ParamLayout, Params, Selection, others
 
 Tasks = int | Sequence[int] | Tensor
 """One task or several: an int, a sequence of ints, or an int64 tensor of no or one dimension."""
 
+Base = Literal["target"]
+"""What the written values are added to: those that the target has when the hypernetwork is made."""
+
 
 class Hypernetwork(nn.Module, ABC):
-    """A module whose forward returns the parameters of a target network for a task.
+    r"""A module whose forward returns the parameters of a target network for a task.
 
-    It generates *every* parameter of the target that is not frozen, in the order of ``target.named_parameters()``. The
-    target itself is not kept: only the names and shapes of its parameters are, and the values of frozen ones
-    (``requires_grad=False``), which are the same for all tasks.
+    It generates *every* parameter of the target that is not frozen, or those that ``generate`` names, in the order of
+    ``target.named_parameters()``. The target itself is not kept: only the names and shapes of its parameters are, and
+    the values of those that are not generated, which are the same for all tasks.
+
+    With ``base="target"`` what is written is added to the values :math:`\Theta^0` that the target has now,
+
+    .. math:: \Theta^t = \Theta^0 + f_h(e_t, c)
+
+    so that a hypernetwork whose head is zero starts as the target, a pretrained network say. The regularizers take
+    differences of what is written, in which :math:`\Theta^0` cancels.
 
     Args:
         target: any module with parameters.
         tasks: how many tasks it can tell apart.
+        generate: ``"trainable"`` for all parameters that are not frozen, or shell patterns of the names of those to be
+            generated, such as ``["head.*"]``.
+        base: ``"target"`` to add what is written to the target's present values, None to take it as it is.
+
+    Raises `InputError` for a pattern that matches no name and for a base that there is not.
     """
 
     grows = False
@@ -32,16 +48,25 @@ class Hypernetwork(nn.Module, ABC):
     stepwise = False
     """Whether an LSTM is run step by step, which `torch.func.vmap` can follow, and not by one call, which is faster."""
 
-    def __init__(self, target: nn.Module, tasks: int) -> None:
+    base_values: Tensor | None  # [N]
+
+    def __init__(
+        self, target: nn.Module, tasks: int, *, generate: Selection = "trainable", base: Base | None = None
+    ) -> None:
         super().__init__()
         if tasks < 1:
             raise InputError(f"a hypernetwork needs at least one task, got {tasks}")
-        self.layout = ParamLayout.of(target)
+        if base not in (None, "target"):
+            raise InputError(f"no base {base!r}; there are 'target' and None")
+        self.layout = ParamLayout.of(target, generate)
         self.tasks = tasks
         self.names = [name for name, _ in target.named_parameters()]
-        self.frozen_names = list(frozen(target))
-        for number, kept in enumerate(frozen(target).values()):
+        self.frozen_names = list(others(target, self.layout))
+        for number, kept in enumerate(others(target, self.layout).values()):
             self.register_buffer(f"frozen_{number}", kept.detach().clone())
+        own = {name: p.detach() for name, p in target.named_parameters()}
+        chosen = {name: own[name] for name in self.layout.names}
+        self.register_buffer("base_values", self.layout.flatten(chosen) if base else None)
 
     @property
     @abstractmethod
@@ -62,10 +87,26 @@ class Hypernetwork(nn.Module, ABC):
 
     @abstractmethod
     def flat(self, tasks: Tasks) -> Tensor:
-        """Parameters of several tasks, each as one vector: ``[T, N]``.
+        """The generated parameters of several tasks, each as one vector: ``[T, N]``, see `on_base`.
 
         Raises `InputError` for a task there is not.
         """
+
+    def on_base(self, written: Tensor) -> Tensor:
+        """The parameters ``[..., N]``, where ``written [..., N]`` is what the network has written."""
+        return written if self.base_values is None else self.base_values + written
+
+    def start_head_(self, weight: Tensor, start: Callable[[Tensor], None]) -> None:
+        """The head's first weights: those of ``start``; zeros on a base, so that what is written starts as the base."""
+        if self.base_values is None:
+            start(weight)
+        else:
+            nn.init.zeros_(weight)
+
+    def extra_repr(self) -> str:
+        kept = sum(p.numel() for p in self.kept().values())
+        on = "" if self.base_values is None else ", on the target's own values"
+        return f"tasks={self.tasks}, generates {self.layout.numel:,} of {self.layout.numel + kept:,} parameters{on}"
 
     def forward(self, task: int | Tensor) -> Params:
         """Parameters of one task, for ``torch.func.functional_call(target, params, (images,))``, frozen ones too.
@@ -82,12 +123,15 @@ class Hypernetwork(nn.Module, ABC):
         return self.complete(self.flat(tasks))
 
     def complete(self, flat: Tensor) -> Params:
-        """All parameters by name, those generated from ``flat [..., N]`` and the frozen ones beside them."""
+        """All parameters by name, those generated from ``flat [..., N]`` and those that stay beside them."""
         made = self.layout.unflatten(flat)
-        for number, name in enumerate(self.frozen_names):
-            kept: Tensor = getattr(self, f"frozen_{number}")
+        for name, kept in self.kept().items():
             made[name] = kept.expand(*flat.shape[:-1], *kept.shape)
         return {name: made[name] for name in self.names}
+
+    def kept(self) -> Params:
+        """The target's parameters that are not generated, by name: the same for all tasks."""
+        return {name: getattr(self, f"frozen_{number}") for number, name in enumerate(self.frozen_names)}
 
     def index(self, tasks: Tasks) -> Tensor:
         """``tasks`` as an int64 tensor ``[T]`` on the module's device; raises `InputError` for a task there is not.
@@ -121,10 +165,20 @@ class EmbeddingHypernet(Hypernetwork, ABC):
         target: any module with parameters.
         tasks: how many tasks it can tell apart.
         task_dim: size of a task embedding; embeddings start from N(0, 1).
+        generate: which parameters, see `Hypernetwork`.
+        base: what they are added to, see `Hypernetwork`.
     """
 
-    def __init__(self, target: nn.Module, tasks: int, task_dim: int) -> None:
-        super().__init__(target, tasks)
+    def __init__(
+        self,
+        target: nn.Module,
+        tasks: int,
+        task_dim: int,
+        *,
+        generate: Selection = "trainable",
+        base: Base | None = None,
+    ) -> None:
+        super().__init__(target, tasks, generate=generate, base=base)
         if task_dim < 1:
             raise InputError(f"a task embedding needs at least one value, got {task_dim}")
         self.task_embeddings = nn.Parameter(torch.randn(tasks, task_dim))
@@ -147,10 +201,13 @@ class EmbeddingHypernet(Hypernetwork, ABC):
 
     @abstractmethod
     def write(self, embeddings: Tensor) -> Tensor:
-        """Parameters ``[T, N]`` for the embeddings ``[T, task_dim]``, which need not be those of a task."""
+        """Parameters ``[T, N]`` for the embeddings ``[T, task_dim]``, which need not be those of a task.
+
+        A base, if there is one, is not in it.
+        """
 
     def flat(self, tasks: Tasks) -> Tensor:
-        return self.write(self.task_embeddings[self.index(tasks)])
+        return self.on_base(self.write(self.task_embeddings[self.index(tasks)]))
 
 
 class SharedHead(Protocol):
@@ -170,11 +227,58 @@ class SharedHead(Protocol):
         ...
 
 
-def chunk_count(layout: ParamLayout, chunk_size: int) -> int:
-    """Chunks needed for all parameters; the last may be cut. Raises `InputError` for a size out of range."""
-    if not 1 <= chunk_size <= layout.numel:
-        raise InputError(f"chunk size must be from 1 to the target's {layout.numel} parameters, got {chunk_size}")
-    return -(-layout.numel // chunk_size)
+@dataclass(frozen=True)
+class ChunkRule:
+    """How many trainable parameters a hypernetwork has with chunks of one size or another.
+
+    Args:
+        fixed: parameters whose number does not depend on the chunks.
+        per_chunk: of each chunk: its embedding.
+        per_value: of each value of a chunk: a row of the head.
+    """
+
+    fixed: int
+    per_chunk: int
+    per_value: int
+
+    def trainable(self, numel: int, chunk_size: int) -> int:
+        """Trainable parameters of a hypernetwork that generates ``numel`` values."""
+        return self.fixed + self.per_chunk * -(-numel // chunk_size) + self.per_value * chunk_size
+
+    def largest(self, numel: int) -> int:
+        """The largest chunk that leaves no more trainable parameters than the ``numel`` values that are generated.
+
+        The paper's rule is a number of trainable parameters "equal or lesser than the baseline methods" (Chandra et al.
+        2022, section 4.2). Here the baseline is training the generated parameters directly. Raises `InputError` where
+        there is no such chunk.
+
+        Example:
+            >>> ChunkRule(fixed=64, per_chunk=8, per_value=11).largest(1_000)
+            74
+            >>> ChunkRule(fixed=64, per_chunk=8, per_value=11).trainable(1_000, 74)
+            990
+        """
+        size = numel
+        while size >= 1:
+            surplus = self.trainable(numel, size) - numel
+            if surplus <= 0:
+                return size
+            size -= -(-surplus // self.per_value)  # a smaller chunk saves no more than its rows of the head
+        raise InputError(
+            f"no chunk size keeps the hypernetwork as small as the {numel:,} parameters that it generates; smaller "
+            "embeddings and hidden layers help, or give chunk_size"
+        )
+
+
+def chunked(layout: ParamLayout, chunk_size: int | None, rule: ChunkRule) -> tuple[int, int]:
+    """The number of chunks that are needed for all parameters, of which the last may be cut, and their size.
+
+    Raises `InputError` for a size out of range, and where None is given and ``rule`` finds none.
+    """
+    size = rule.largest(layout.numel) if chunk_size is None else chunk_size
+    if not 1 <= size <= layout.numel:
+        raise InputError(f"chunk size must be from 1 to the {layout.numel} generated parameters, got {chunk_size}")
+    return -(-layout.numel // size), size
 
 
 def pair_embeddings(tasks: Tensor, chunks: Tensor) -> Tensor:

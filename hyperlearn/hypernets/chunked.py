@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import EmbeddingHypernet, chunk_count, pair_embeddings, write_chunks, xavier_
+from ..params import Selection
+from .base import Base, ChunkRule, EmbeddingHypernet, chunked, pair_embeddings, write_chunks, xavier_
 from .columns import NARROW, ColumnLinear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu, "tanh": torch.tanh}
@@ -21,9 +22,12 @@ class ChunkedHypernet(EmbeddingHypernet):
     where :math:`f_h` is the same network for all chunks (von Oswald et al. 2020, arXiv 1906.00695, section 2.2).
 
     Args:
-        target: any module; all its parameters are generated.
+        target: any module; its parameters are generated, those that are not frozen.
         tasks: number of tasks, each with a learnt embedding :math:`e_t`.
-        chunk_size: values in a chunk; the last chunk is cut to fit.
+        generate: patterns of the names of the parameters to generate, where these are not all; see `Hypernetwork`.
+        base: ``"target"`` to add what is written to the target's present values; see `Hypernetwork`.
+        chunk_size: values in a chunk; the last chunk is cut to fit. None for the paper's rule: the largest with which
+            no more parameters are trained than are generated.
         task_dim: size of a task embedding.
         chunk_dim: size of a chunk embedding.
         hidden: sizes of the hidden layers; empty for a linear hypernetwork.
@@ -33,9 +37,11 @@ class ChunkedHypernet(EmbeddingHypernet):
         ``flat(tasks)`` is ``[T, N]``, ``forward(task)`` a dict of the target's parameters.
 
     Raises:
-        InputError: a size is out of range, or the activation is not known.
+        InputError: a size is out of range, no chunk size keeps the rule, the activation is not known, or a pattern
+            matches no name.
 
-    Weights start Xavier-uniform, biases at 0, embeddings from N(0, 1), as in the reference implementation.
+    Weights start Xavier-uniform, biases at 0, embeddings from N(0, 1), as in the reference implementation. On a base
+    the head's weight starts at 0.
 
     Example:
         >>> target = torch.nn.Linear(4, 2)
@@ -52,27 +58,33 @@ class ChunkedHypernet(EmbeddingHypernet):
         target: nn.Module,
         tasks: int,
         *,
-        chunk_size: int,
-        task_dim: int,
-        chunk_dim: int,
+        generate: Selection = "trainable",
+        base: Base | None = None,
+        chunk_size: int | None = None,
+        task_dim: int = 96,
+        chunk_dim: int = 96,
         hidden: Sequence[int] = (),
         activation: str = "relu",
     ) -> None:
-        super().__init__(target, tasks, task_dim)
+        super().__init__(target, tasks, task_dim, generate=generate, base=base)
         if activation not in ACTIVATIONS:
             raise InputError(f"no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
-        chunks = chunk_count(self.layout, chunk_size)
         sizes = [task_dim + chunk_dim, *hidden]
         if min(task_dim, chunk_dim, *sizes) < 1:
             raise InputError("embeddings and hidden layers need at least one unit each")
+        layers = sum((a + 1) * b for a, b in pairwise(sizes))
+        rule = ChunkRule(tasks * task_dim + layers, per_chunk=chunk_dim, per_value=sizes[-1] + 1)
+        chunks, chunk_size = chunked(self.layout, chunk_size, rule)
         self.activation = activation
         self.chunk_embeddings = nn.Parameter(torch.randn(chunks, chunk_dim))
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         head = nn.Linear(sizes[-1], chunk_size)
         for layer in [*self.layers, head]:
             assert isinstance(layer, nn.Linear)
-            xavier_(layer.weight)
             nn.init.zeros_(layer.bias)
+            if layer is not head:
+                xavier_(layer.weight)
+        self.start_head_(head.weight, xavier_)
         self.head = ColumnLinear(head) if sizes[-1] < NARROW else head
 
     def features(self, embeddings: Tensor) -> Tensor:

@@ -6,7 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .base import Hypernetwork, Tasks, chunk_count, join_chunks, lstm_stepwise, pair_embeddings, small_head_, xavier_
+from ..params import Selection
+from .base import (
+    Base,
+    ChunkRule,
+    Hypernetwork,
+    Tasks,
+    chunked,
+    join_chunks,
+    lstm_stepwise,
+    pair_embeddings,
+    small_head_,
+    xavier_,
+)
 
 
 class GrowingLSTMHypernet(Hypernetwork):
@@ -24,8 +36,11 @@ class GrowingLSTMHypernet(Hypernetwork):
     There is one task from the start; `add_task` begins each further one and freezes all that was there before.
 
     Args:
-        target: any module; all its parameters are generated.
-        chunk_size: values in a chunk; the last chunk is cut to fit.
+        target: any module; its parameters are generated, those that are not frozen.
+        generate: patterns of the names of the parameters to generate, where these are not all; see `Hypernetwork`.
+        base: ``"target"`` to add what is written to the target's present values; see `Hypernetwork`.
+        chunk_size: values in a chunk; the last chunk is cut to fit. None for the paper's rule: the largest with which
+            no more parameters are trained with the first task than are generated.
         task_dim: size of a task embedding :math:`e_t`.
         chunk_dim: size of a chunk embedding :math:`c_j`.
         hidden_size: size of the hidden state.
@@ -38,9 +53,10 @@ class GrowingLSTMHypernet(Hypernetwork):
         ``flat(tasks)`` is ``[T, N]``, ``forward(task)`` a dict of the target's parameters.
 
     Raises:
-        InputError: a size or an option is out of range.
+        InputError: a size or an option is out of range, no chunk size keeps the rule, or a pattern matches no name.
 
-    Weights and embeddings start as those of `LSTMHypernet`.
+    Weights and embeddings start as those of `LSTMHypernet`. On a base a task with an output layer of its own starts as
+    the target, without `warm_start`.
 
     Deviation from the paper: none is known; the paper does not say that the chunk embeddings are frozen, but what is
     written for old tasks would drift otherwise.
@@ -63,17 +79,21 @@ class GrowingLSTMHypernet(Hypernetwork):
         self,
         target: nn.Module,
         *,
-        chunk_size: int,
-        task_dim: int,
-        chunk_dim: int,
-        hidden_size: int,
+        generate: Selection = "trainable",
+        base: Base | None = None,
+        chunk_size: int | None = None,
+        task_dim: int = 96,
+        chunk_dim: int = 96,
+        hidden_size: int = 64,
         head: Literal["per-task", "shared"] = "per-task",
         warm_start: bool = False,
     ) -> None:
-        super().__init__(target, tasks=1)
-        chunks = chunk_count(self.layout, chunk_size)
+        super().__init__(target, tasks=1, generate=generate, base=base)
         if min(task_dim, chunk_dim, hidden_size) < 1:
             raise InputError("embeddings and the hidden state need at least one unit each")
+        gates = 4 * hidden_size * (task_dim + chunk_dim + hidden_size)
+        rule = ChunkRule(task_dim + gates, per_chunk=chunk_dim, per_value=hidden_size)
+        chunks, chunk_size = chunked(self.layout, chunk_size, rule)
         if head not in ("per-task", "shared"):
             raise InputError(f"no head {head!r}; there are per-task and shared")
         self.warm_start = warm_start
@@ -84,7 +104,7 @@ class GrowingLSTMHypernet(Hypernetwork):
         self.heads = nn.ParameterList([torch.empty(chunk_size, hidden_size)])  # W^t, or the one W
         xavier_(self.recurrent_weight, blocks=4)
         xavier_(self.input_weights[0], blocks=4)
-        small_head_(self.heads[0])
+        self.start_head_(self.heads[0], small_head_)
         self._own = [self.task_embeddings, self.input_weights, *([self.heads] if head == "per-task" else [])]
 
     @property
@@ -110,12 +130,12 @@ class GrowingLSTMHypernet(Hypernetwork):
             nn.init.normal_(self.task_embeddings[-1])
             xavier_(self.input_weights[-1], blocks=4)
             if self.heads is self._own[-1]:
-                small_head_(self.heads[-1])
+                self.start_head_(self.heads[-1], small_head_)
         self.tasks += 1
         return self.tasks - 1
 
     def flat(self, tasks: Tasks) -> Tensor:
-        """Parameters of several tasks, each as one vector: ``[T, N]``.
+        """The generated parameters of several tasks, each as one vector: ``[T, N]``.
 
         A tensor of tasks is read by the host, unlike in other hypernetworks: it decides which weights are used. In
         training the task is an int, and nothing waits for the device. Raises `InputError` for a task there is not.
@@ -123,10 +143,10 @@ class GrowingLSTMHypernet(Hypernetwork):
         numbers = self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
         if not numbers:
             return self.chunk_embeddings.new_empty(0, self.layout.numel)
-        return torch.cat([self._write(number) for number in numbers])
+        return self.on_base(torch.cat([self._write(number) for number in numbers]))
 
     def _write(self, task: int) -> Tensor:
-        """Parameters of one task, ``[1, N]``."""
+        """What is written for one task, ``[1, N]``."""
         pairs = pair_embeddings(self.task_embeddings[task][None], self.chunk_embeddings)  # [1, n_chunks, a + b]
         w, u = self.input_weights[task], self.recurrent_weight
         steps = pairs.transpose(0, 1).contiguous()

@@ -13,6 +13,7 @@ from .hypernet import (
     LSTMNetGrowConfig,
     LSTMNetIWRConfig,
     OutputPenaltyConfig,
+    PartConfig,
 )
 from .hypernet_replay import (
     HNETIWRReplayConfig,
@@ -80,6 +81,7 @@ __all__ = [
     "LwFConfig",
     "OnlineEWCConfig",
     "OutputPenaltyConfig",
+    "PartConfig",
     "SIConfig",
     "Scenario",
     "ScratchConfig",

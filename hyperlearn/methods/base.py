@@ -1,7 +1,7 @@
 """What a continual-learning method is: a module with a few hooks, and a frozen configuration that makes it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 
 from .. import nets
 from ..benchmarks import SCENARIOS as SCENARIOS
@@ -23,7 +23,7 @@ from ..data import Batch, Examples
 from ..errors import InputError
 from ..hypernets import Hypernetwork
 from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
-from ..params import count
+from ..params import Selection, count
 from ..regularizers import Regularizer
 from ..swap import as_written
 
@@ -246,6 +246,10 @@ class Config:
         if starts != sorted(set(starts)):
             raise ValueError(f"the fractions of a schedule have to rise, got {starts}")
 
+    def selection(self, target: nn.Module) -> Selection:
+        """Which parameters of ``target``, given by hand, the method trains or has generated."""
+        return "trainable"
+
     def record(self) -> dict[str, Any]:
         """The hyperparameters as records have them: those that are None, which is to say not used, are left out.
 
@@ -279,6 +283,13 @@ class Config:
         for start, then in self.schedule or ():
             factor = then if done >= start else factor
         return self.learning_rate * factor
+
+    def optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
+        """Adam as the papers use it, or AdamW; fused, because the step over all is a good part of the time."""
+        rate, betas = self.learning_rate, (0.9, 0.999)
+        if self.weight_decay is None:
+            return Adam(parameters, lr=rate, betas=betas, fused=True)
+        return AdamW(parameters, lr=rate, betas=betas, weight_decay=self.weight_decay, fused=True)
 
     def limited(self, benchmark: Benchmark) -> Benchmark:
         """What of ``benchmark`` is used: all, unless ``images_per_class`` says otherwise."""
@@ -338,6 +349,8 @@ class Learner(nn.Module, ABC):
     """Whether it predicts the same in CL2 and CL3, so that it need not be asked twice. Not inherited."""
     takes: ClassVar[tuple[str, ...]] = ("target",)
     """The `Parts` that it has a place for."""
+    needs_past: ClassVar[bool] = False
+    """Whether it trains on the images of earlier tasks too."""
     target_as_shapes: ClassVar[bool] = False
     """Whether it needs no more of its target than the shapes, so that a module serves as well as a function."""
 
@@ -459,16 +472,18 @@ class Sizes:
     """Numbers of values that a method trains and keeps."""
 
     target: int
-    """Parameters of one target network."""
+    """Parameters of one target network, frozen ones too."""
     trainable: int
     """Parameters that are trained, all tasks together."""
     stored_per_task: int
     """Values that each further task adds to what has to be kept."""
+    frozen: int = 0
+    """Parameters of the target that no task changes: frozen ones, and those that a hypernetwork does not generate."""
 
     @property
     def compression_ratio(self) -> float:
-        """Trainable parameters over those of one target network."""
-        return self.trainable / self.target
+        """Trainable parameters over those of one target network that tasks change."""
+        return self.trainable / (self.target - self.frozen)
 
 
 def check_outputs(out: Tensor, wanted: int, where: str = "") -> None:
@@ -586,6 +601,7 @@ class Classifier(nn.Module):
         self.setting = self.setting.extended()
         return self.setting
 
-    def size(self, trainable: bool = False) -> int:
-        """Number of parameters; with ``trainable``, of those that are not frozen."""
-        return count(self.net, trainable)
+    def sizes(self, beside: int = 0) -> Sizes:
+        """Its parameters, and as many more of another network that is trained ``beside`` it."""
+        every, trainable = count(self.net), count(self.net, trainable=True)
+        return Sizes(every + beside, trainable + beside, stored_per_task=0, frozen=every - trainable)

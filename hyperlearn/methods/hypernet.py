@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -31,8 +32,10 @@ from ..data import Batch, Examples
 from ..errors import InputError
 from ..fisher import fisher_information
 from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
+from ..hypernets.base import Base
 from ..inference import Prediction, of_task, task_logits
-from ..params import Params, count
+from ..nets import InPrecision
+from ..params import Params, Selection, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
 from ..swap import as_written, keep_assigned, load_into, swapped
 from .base import (
@@ -54,8 +57,8 @@ from .base import (
 class HypernetConfig(Config):
     """Hyperparameters that all hypernetworks have."""
 
-    chunk_size: Count = 42_000
-    """Parameters that the hypernetwork writes at once."""
+    chunk_size: Annotated[Count | None, OrNone] = 42_000
+    """Parameters that the hypernetwork writes at once; None for the largest number that the paper's rule allows."""
     task_dim: Count = 96
     """Size of a task embedding."""
     chunk_dim: Count = 96
@@ -70,8 +73,35 @@ class HypernetConfig(Config):
         """What keeps the parameters of old tasks, if it is a penalty."""
 
 
+def _patterns(value: object) -> object:
+    """``"head.*,body.0.*"`` cut at the commas; None for all that is trainable."""
+    if value == "trainable":
+        return None
+    return value.split(",") if isinstance(value, str) else value
+
+
 @configuration
-class ChunkedConfig(HypernetConfig):
+class PartConfig(HypernetConfig):
+    """Hyperparameters that say which part of the target a hypernetwork of the library generates, and on what."""
+
+    generate: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns), OrNone] = None
+    """Shell patterns of the names of the parameters to generate, such as ``head.*``; None for all that is trainable."""
+    base: Annotated[Base | None, OrNone] = None
+    """``"target"`` to add what is written to the target's own values, those of a pretrained network say."""
+
+    def generated(self, target: nn.Module) -> Selection:
+        """``generate`` as a hypernetwork of ``target`` takes it."""
+        if self.generate is None:
+            return "trainable"
+        inside = "net." if isinstance(target, InPrecision) else ""
+        return [inside + pattern for pattern in self.generate]
+
+    def selection(self, target: nn.Module) -> Selection:
+        return self.generated(target)
+
+
+@configuration
+class ChunkedConfig(PartConfig):
     """Hyperparameters of a chunked hypernetwork."""
 
     hidden: tuple[Count, ...] = (10, 10)
@@ -83,6 +113,8 @@ class ChunkedConfig(HypernetConfig):
         return ChunkedHypernet(
             target,
             tasks,
+            generate=self.generated(target),
+            base=self.base,
             chunk_size=self.chunk_size,
             task_dim=self.task_dim,
             chunk_dim=self.chunk_dim,
@@ -92,7 +124,7 @@ class ChunkedConfig(HypernetConfig):
 
 
 @configuration
-class LSTMConfig(HypernetConfig):
+class LSTMConfig(PartConfig):
     """Hyperparameters of an LSTM hypernetwork."""
 
     hidden_size: Count = 64
@@ -102,6 +134,8 @@ class LSTMConfig(HypernetConfig):
         return LSTMHypernet(
             target,
             tasks,
+            generate=self.generated(target),
+            base=self.base,
             chunk_size=self.chunk_size,
             task_dim=self.task_dim,
             chunk_dim=self.chunk_dim,
@@ -110,7 +144,7 @@ class LSTMConfig(HypernetConfig):
 
 
 @configuration
-class GrowingConfig(HypernetConfig):
+class GrowingConfig(PartConfig):
     """Hyperparameters of a growing LSTM hypernetwork."""
 
     hidden_size: Count = 64
@@ -123,6 +157,8 @@ class GrowingConfig(HypernetConfig):
     def hypernet(self, target: nn.Module, tasks: int) -> GrowingLSTMHypernet:
         return GrowingLSTMHypernet(
             target,
+            generate=self.generated(target),
+            base=self.base,
             chunk_size=self.chunk_size,
             task_dim=self.task_dim,
             chunk_dim=self.chunk_dim,
@@ -367,7 +403,10 @@ class HypernetLearner(GeneratingLearner):
         with torch.no_grad():
             params = self.hypernet(task)
         buffers = self.target_buffers(task)
-        return fisher_information(self.target, params, train.images, train.labels, buffers=buffers, loss=loss)
+        names = self.hypernet.layout.names
+        return fisher_information(
+            self.target, params, train.images, train.labels, buffers=buffers, loss=loss, names=names
+        )
 
     def logits(self, images: Tensor, task: int | None) -> Tensor:
         """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
@@ -376,8 +415,8 @@ class HypernetLearner(GeneratingLearner):
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
-        state = self.hypernet.params(tasks) | self.target_buffers(tasks)
-        outputs = task_logits(self.target, state, images)
+        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        outputs = task_logits(self.target, state, images, self.hypernet.kept())
         own = [self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)]
         return own[0][None] if task is not None else torch.stack([self.setting.padded(each) for each in own])
 
@@ -417,7 +456,9 @@ class HypernetLearner(GeneratingLearner):
             setattr(self, f"target_buffer_{number}", torch.cat([kept, fresh[None]]))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        return Sizes(count(self.target), count(self.hypernet), self.stored_per_task())
+        every = count(self.target)
+        frozen = every - self.hypernet.layout.numel
+        return Sizes(every, count(self.hypernet), self.stored_per_task(), frozen)
 
 
 @configuration

@@ -43,7 +43,7 @@ from ..files import check_alike
 from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
-from ..params import Params, count
+from ..params import Params, Selection, count
 from ..swap import call_with
 from .base import SCENARIOS, Fraction, Natural, Positive, Scenario, Setting, Sizes, configuration
 from .hypernet import (
@@ -159,6 +159,7 @@ class HypernetReplayLearner(GeneratingLearner):
             torch.arange(len(images), device=images.device),
             # The divergence does not depend on the decoder.
             loss=lambda logits, i: nn.functional.binary_cross_entropy_with_logits(logits, images[i]),
+            names=self.hypernet.layout.names,
         )
 
     def end_task(self, task: int, train: Examples) -> None:
@@ -173,11 +174,12 @@ class HypernetReplayLearner(GeneratingLearner):
 
     def sizes(self, scenario: Scenario) -> Sizes:
         """The target is all that would be trained without a hypernetwork: classifier, encoder and decoder."""
-        classifier, encoder = self.classifiers.of(scenario), count(self.encoder)
+        rest, decoder = self.classifiers.of(scenario).sizes(beside=count(self.encoder)), count(self.target)
         return Sizes(
-            classifier.size() + encoder + self.hypernet.layout.numel,
-            classifier.size(trainable=True) + encoder + count(self.hypernet),
+            rest.target + decoder,
+            rest.trainable + count(self.hypernet),
             self.stored_per_task(),
+            rest.frozen + decoder - self.hypernet.layout.numel,
         )
 
     def get_extra_state(self) -> dict[str, object]:
@@ -204,6 +206,10 @@ class HypernetReplayConfig(HypernetConfig, ReplayConfig):
     """Share of the replayed images in the classifier's loss."""
     temperature: Positive = 2.0
     """T of the distillation, by which logits are divided before the softmax."""
+
+    def selection(self, target: nn.Module) -> Selection:
+        """A target that is given by hand is the classifier, which is trained and not generated."""
+        return "trainable"
 
 
 @configuration

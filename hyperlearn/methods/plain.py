@@ -43,13 +43,14 @@ class Finetune(Learner):
         self.setting = self.classifier.extend()
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        return Sizes(self.classifier.size(), self.classifier.size(trainable=True), stored_per_task=0)
+        return self.classifier.sizes()
 
 
 class Joint(Finetune):
     """One network, trained for each task on the images of all tasks so far ("Offline" in van de Ven & Tolias 2019)."""
 
     replicable = True
+    needs_past = True
 
     def training_data(self, seen: Sequence[Examples]) -> Examples:
         return concatenate(list(seen))
@@ -116,8 +117,8 @@ class Scratch(Learner):
         self.setting = self.setting.extended()
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        each = count(self.nets[0], trainable=True)
-        return Sizes(count(self.nets[0]), each * len(self.nets), stored_per_task=each)
+        every, each = count(self.nets[0]), count(self.nets[0], trainable=True)
+        return Sizes(every, each * len(self.nets), stored_per_task=each, frozen=every - each)
 
 
 @configuration

@@ -150,8 +150,7 @@ class DGR(Learner):
         return self.classifiers.of(scenario).predict(images, task, seen=max(self.learned, 1))
 
     def sizes(self, scenario: Scenario) -> Sizes:
-        classifier, generator = self.classifiers.of(scenario), count(self.generator)
-        return Sizes(classifier.size() + generator, classifier.size(trainable=True) + generator, stored_per_task=0)
+        return self.classifiers.of(scenario).sizes(beside=count(self.generator))
 
 
 @configuration
