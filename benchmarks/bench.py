@@ -23,17 +23,19 @@ from rich.console import Console
 from rich.table import Table
 
 import hyperlearn as hl
-from hyperlearn import sweep
+from hyperlearn import sweeps
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet, SharedHead
 from hyperlearn.methods import METHODS, Config, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
+from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
 from hyperlearn.regularizers import writes_by_one_head
 from hyperlearn.replicas import train_replicas
-from hyperlearn.sweep import Training
-from hyperlearn.training import clock, commit, environment, fit_task, pick_device
+from hyperlearn.spec import pick_device
+from hyperlearn.sweeps import Cluster, Training
+from hyperlearn.training import clock, fit_task
 
 STEPS = 10
 """Steps in a turn."""
@@ -336,7 +338,12 @@ def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
                 Training("split-digits", "hnet", ("cl1",), seed, Path(folder), (("iterations", 200),))
                 for seed in range(TRAININGS)
             ]
-            sweep.run(planned, workers=workers, device=device.type, report=lambda *_: ends.append(time.perf_counter()))
+            sweeps.run(
+                planned,
+                cluster=Cluster(workers),
+                device=device.type,
+                report=lambda *_: ends.append(time.perf_counter()),
+            )
         # A worker's first training begins with the import of PyTorch; it does not count.
         return 60 * (TRAININGS - workers) / (ends[-1] - ends[workers - 1])
 

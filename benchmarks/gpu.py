@@ -25,8 +25,10 @@ from hyperlearn.benchmarks import Benchmark, limited
 from hyperlearn.compiling import Compile
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
+from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
-from hyperlearn.training import Run, clock, commit, environment, fit_task, pick_device
+from hyperlearn.spec import pick_device
+from hyperlearn.training import Run, clock, fit_task
 
 NAME = "cifar-10-100"
 METHODS = ("lstm-net", "hnet", "lstm-net-grow", "lstm-net-iwr", "hnet-iwr", "finetune", "scratch")

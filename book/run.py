@@ -30,7 +30,8 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from hyperlearn.files import write_atomically
-from hyperlearn.training import commit, environment, pick_device
+from hyperlearn.provenance import commit, environment
+from hyperlearn.spec import pick_device
 
 BOOK = Path(__file__).resolve().parent
 TIMES = BOOK.parent / "results" / "book"

@@ -3,6 +3,7 @@
 from . import (
     adapters,
     benchmarks,
+    callbacks,
     cifar,
     data,
     datasets,
@@ -15,8 +16,9 @@ from . import (
     recipes,
     records,
     results,
-    sweep,
+    sweeps,
     tables,
+    trained,
     training,
     tuning,
     widgets,
@@ -26,9 +28,12 @@ from .fisher import fisher_information
 from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
 from .params import ParamLayout, Params, compression_ratio, count
 from .quadratic import QuadraticPenalty
-from .recipes import run, run_scenarios
-from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, lookahead
+from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
 from .results import Result
+from .spec import RunSpec
+from .sweeps import sweep
+from .trained import Trained, fit, load, run
+from .tuning import search as tune
 from .version import __version__
 
 __all__ = [
@@ -44,10 +49,14 @@ __all__ = [
     "ParamLayout",
     "Params",
     "QuadraticPenalty",
+    "Regularizer",
     "Result",
+    "RunSpec",
+    "Trained",
     "__version__",
     "adapters",
     "benchmarks",
+    "callbacks",
     "cifar",
     "compression_ratio",
     "count",
@@ -55,7 +64,9 @@ __all__ = [
     "datasets",
     "evaluation",
     "fisher_information",
+    "fit",
     "inference",
+    "load",
     "lookahead",
     "methods",
     "nets",
@@ -65,10 +76,12 @@ __all__ = [
     "records",
     "results",
     "run",
-    "run_scenarios",
     "sweep",
+    "sweeps",
     "tables",
+    "trained",
     "training",
+    "tune",
     "tuning",
     "widgets",
 ]

@@ -1,6 +1,7 @@
-"""The command line: ``hyperlearn benchmarks | methods | run | sweep | tune | table | data``."""
+"""The command line: ``hyperlearn benchmarks | methods | run | predict | sweep | tune | table | data``."""
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -15,18 +16,24 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NoReturn, get_args
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import benchmarks, cifar, compiling, data, recipes, records, results, sweep, tables, tuning
+from . import benchmarks, cifar, compiling, data, pictures, recipes, records, results, sweeps, tables, trained, tuning
+from .benchmarks import Benchmark
+from .callbacks import Callback
 from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS, Config
 from .processor import flush_denormals
+from .recipes import Method
 from .results import Result
-from .sweep import Training
-from .training import check_scenarios, check_seed, pick_device
+from .spec import check_scenarios, check_seed, pick_device
+from .sweeps import Cluster, Training
+
+_OWN = "module:name"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,19 +99,27 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="as JSON, with every recipe and its sources")
 
     run = command("run", _run, "Train a method on a benchmark, print what came out, write a record.")
-    run.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
-    run.add_argument("method", help=", ".join(METHODS))
+    run.add_argument("benchmark", help=f"{', '.join(benchmarks.BENCHMARKS)}, or one of your own: {_OWN}")
+    run.add_argument("method", help=f"{', '.join(METHODS)}, or the configuration of one of your own: {_OWN}")
     run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
     run.add_argument("--seeds", type=_natural, default=1, help="train so many at once, from --seed on (default 1)")
+    run.add_argument("--save", type=Path, metavar="FILE", help="write what was trained, for hyperlearn predict")
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
     _add_resume(run)
     _add_compile(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
+    ask = command("predict", _predict, "Label images by what `run --save` has written.")
+    ask.add_argument("file", type=Path, help="what run --save has written")
+    ask.add_argument("images", type=Path, help="an image, or a folder of images")
+    ask.add_argument("--task", type=_natural, help="the task that the images are from, from 0; default: it is inferred")
+    ask.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    ask.add_argument("--json", action="store_true", help="as JSON")
+
     many = command("sweep", _sweep, "Make all records of a table, a figure or a comparison that are not there yet.")
-    many.add_argument("name", help=", ".join(sweep.SWEEPS))
+    many.add_argument("name", help=", ".join(sweeps.SWEEPS))
     many.add_argument("--seeds", type=_natural, default=5, help="runs of each method: seeds 0, 1, ... (default 5)")
     many.add_argument(
         "--benchmark", action="append", default=[], help="can be given several times; default: the table's"
@@ -117,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_compile(many)
 
     tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
-    tune.add_argument("benchmark", help=", ".join(benchmarks.BENCHMARKS))
-    tune.add_argument("method", help=", ".join(METHODS))
+    tune.add_argument("benchmark", help=f"{', '.join(benchmarks.BENCHMARKS)}, or one of your own: {_OWN}")
+    tune.add_argument("method", help=f"{', '.join(METHODS)}, or the configuration of one of your own: {_OWN}")
     tune.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     tune.add_argument("--seeds", type=_natural, default=1, help="trainings at each point of the grid (default 1)")
     tune.add_argument("--tasks", type=_natural, help="learn the first so many tasks alone (default: all)")
@@ -219,45 +234,113 @@ def _listing(lines: dict[str, str], as_json: bool) -> None:
 def _run(options: argparse.Namespace) -> None:
     # Everything that can be wrong is looked at before anything is trained.
     overrides = _overrides(options.rest)
-    config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1", **overrides)
-    if options.benchmark not in benchmarks.BENCHMARKS:
-        benchmarks.load(options.benchmark)
-    wanted = [options.scenario] if options.scenario else None
-    made_for = benchmarks.MADE_FOR[options.benchmark]
-    scenarios = check_scenarios(options.method, config, options.benchmark, made_for, wanted)
+    method, own = _method(options.method), _own_benchmark(options.benchmark)
+    config = recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1", **overrides)
     compiling.check(options.compile, pick_device(options.device))
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
     if options.seeds < 1:
         raise InputError("--seeds needs at least one")
-    if options.seeds > sweep.MOST_SEEDS:
-        raise InputError(f"--seeds is at most {sweep.MOST_SEEDS}, got {options.seeds}")
+    if options.seeds > sweeps.MOST_SEEDS:
+        raise InputError(f"--seeds is at most {sweeps.MOST_SEEDS}, got {options.seeds}")
     check_seed(options.seed + options.seeds - 1)
     if options.seeds > 1 and options.compile == "on":
         raise InputError("several seeds at once are one program already, which cannot be compiled; give --compile auto")
+    if options.seeds > 1 and options.save:
+        raise InputError("--save writes one training; leave --seeds out")
+    if options.save:
+        results.check_writable(options.save.parent)
+    benchmark = own or benchmarks.load(options.benchmark)
+    scenarios = check_scenarios(config, benchmark, [options.scenario] if options.scenario else None)
     trainings = [
-        Training(options.benchmark, options.method, scenarios, seed, options.results, tuple(overrides.items()))
+        Training(benchmark, method, scenarios, seed, options.results, tuple(overrides.items()))
         for seed in range(options.seed, options.seed + options.seeds)
     ]
     for training in trainings:
         training.done()  # where there is the same record already, it is made anew
         if not options.resume:
             training.forget(options.checkpoint)
-    with _progress(_steps(config, benchmarks.load(options.benchmark))) as progress:
+    with _progress(config, benchmark) as bar:
         if len(trainings) == 1:
-            made = [trainings[0].run(options.device, options.checkpoint, progress, options.compile)]
+            done = trainings[0].run(options.device, options.checkpoint, bar, options.compile)
+            made = [done.results]
+            if options.save:
+                done.save(options.save)
         else:
-            made = sweep.run_together(trainings, options.device, options.checkpoint, progress)
+            made = sweeps.run_together(trainings, options.device, options.checkpoint, bar)
     for results_of_one in made:
         _print_results(list(results_of_one.values()))
     for training in trainings:
         for path in training.records:
             print(path)
+    if options.save:
+        print(options.save)
+
+
+def _named(text: str) -> Any:
+    """What ``module:name`` names; the module is looked for in the present folder first, as ``python -m`` does."""
+    module, _, name = text.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)
+    except InputError:
+        raise
+    except Exception as error:  # a module may raise anything
+        raise InputError(f"{text}: cannot be imported ({type(error).__name__}: {error})") from error
+
+
+def _method(text: str) -> Method:
+    """A name, or the configuration that ``module:name`` names."""
+    if ":" not in text:
+        return text
+    found = _named(text)
+    if not isinstance(found, Config) and not (isinstance(found, type) and issubclass(found, Config)):
+        raise InputError(f"{text} is {type(found).__name__}, and no configuration or class of configurations")
+    return found
+
+
+def _own_benchmark(text: str) -> Benchmark | None:
+    """The benchmark that ``module:name`` names, or that a function so called returns; None for a name of ours."""
+    if ":" not in text:
+        if text not in benchmarks.BENCHMARKS:
+            benchmarks.load(text)  # says which there are
+        return None
+    found = _named(text)
+    found = found if isinstance(found, Benchmark) or not callable(found) else found()
+    if not isinstance(found, Benchmark):
+        raise InputError(f"{text} is {type(found).__name__}, and no Benchmark or function that returns one")
+    return found
+
+
+def _predict(options: argparse.Namespace) -> None:
+    asked = trained.load(options.file, device=options.device)
+    if not options.images.exists():
+        raise InputError(f"{options.images}: no such file or folder")
+    files = [options.images]
+    if options.images.is_dir():
+        files = sorted(p for p in options.images.rglob("*") if p.suffix.lower() in pictures.ENDINGS)
+    if not files:
+        raise InputError(f"no images below {options.images}; their names end in {', '.join(pictures.ENDINGS)}")
+    shape = asked.learner.setting.image_shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] not in (1, 3)):
+        raise InputError(f"{options.file} was trained on {tuple(shape)}, which no image file holds")
+    found = asked.predict(torch.stack([pictures.read(file, shape) for file in files]), options.task)
+    rows = [
+        {"file": str(file), "task": task if task >= 0 else None, "label": label, "class": asked.name(label, task)}
+        for file, label, task in zip(files, found.labels.tolist(), found.tasks.tolist(), strict=True)
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        where = "" if row["task"] is None else f"task {row['task']}, "
+        print(f"{row['file']}: {where}label {row['label']}" + (f", {row['class']}" if row["class"] else ""))
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    planned = sweep.trainings(options.name, options.results, options.seeds, options.benchmark, options.schedule)
+    planned = sweeps.trainings(options.name, options.results, options.seeds, options.benchmark, options.schedule)
     started, todo, ended = 0.0, 0, 0
 
     def begin(trainings: int) -> None:
@@ -272,10 +355,9 @@ def _sweep(options: argparse.Namespace) -> None:
         what = "done" if error is None else "failed"
         print(f"{ended} of {todo} {what}: {training}; about {left} left", flush=True)
 
-    sweep.run(
+    sweeps.run(
         planned,
-        workers=options.workers,
-        scheduler=options.scheduler,
+        cluster=Cluster(options.workers, options.scheduler),
         device=options.device,
         resume=options.resume,
         compile=options.compile,
@@ -296,18 +378,21 @@ def _tune(options: argparse.Namespace) -> None:
     if not grid or not all(grid.values()):
         raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
     pick_device(options.device)
-    config = recipes.configure(options.method, options.benchmark, options.scenario or "cl1")
-    with _progress(_steps(config, tuning.validation_tasks(options.benchmark, options.tasks))) as progress:
+    method, own = _method(options.method), _own_benchmark(options.benchmark)
+    config = recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1")
+    if own and options.tasks:
+        own = benchmarks.first(own, options.tasks)
+    learnt = own or tuning.validation_tasks(options.benchmark, options.tasks)
+    with _progress(config, learnt) as bar:
         found = tuning.search(
-            options.method,
-            options.benchmark,
+            method,
+            learnt,
             grid,
             options.results,
             scenario=options.scenario,
             seeds=options.seeds,
-            tasks=options.tasks,
             device=options.device,
-            progress=progress,
+            callbacks=bar,
         )
     shown = Table(title=f"{options.method} on {options.benchmark}: accuracy on validation images, per cent")
     varied = found.varied()
@@ -338,27 +423,30 @@ def _overrides(rest: list[str]) -> dict[str, str]:
     return made
 
 
-def _steps(config: Config, benchmark: benchmarks.Benchmark) -> list[int]:
-    """Training steps on each task."""
-    return [config.steps(len(task.train)) for task in config.limited(benchmark).tasks]
+class _Bar(Callback):
+    """Moves a bar of rich's every fifty steps."""
+
+    def __init__(self, bar: Progress, steps: Sequence[int]) -> None:
+        self.bar, self.steps = bar, steps
+        self.number = bar.add_task(f"task 1 of {len(steps)}", total=sum(steps))
+
+    def on_step(self, run: Any, loss: Any) -> None:
+        if run.step % 50 == 0 or run.step == run.total:
+            done = sum(self.steps[: run.task]) + run.step
+            self.bar.update(self.number, completed=done, description=f"task {run.task + 1} of {len(self.steps)}")
 
 
 @contextmanager
-def _progress(steps: Sequence[int]) -> Iterator[Any]:
-    """A bar on the terminal for a training with so many steps in each task; nothing where the output is no terminal."""
+def _progress(config: Config, benchmark: Benchmark) -> Iterator[list[Callback]]:
+    """A bar on the terminal for a training; nothing where the output is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
-        yield lambda task, step: None
+        yield []
         return
+    steps = [config.steps(len(task.train)) for task in config.limited(benchmark).tasks]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        tasks = len(steps)
-        number = bar.add_task(f"task 1 of {tasks}", total=sum(steps))
-
-        def progress(task: int, step: int) -> None:
-            bar.update(number, completed=sum(steps[:task]) + step, description=f"task {task + 1} of {tasks}")
-
-        yield progress
+        yield [_Bar(bar, steps)]
 
 
 def _print_results(made: list[Result]) -> None:

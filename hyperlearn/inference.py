@@ -12,7 +12,6 @@ from .errors import InputError
 from .params import Params
 from .swap import call_with
 
-
 InferenceRule = Callable[[Tensor, Tensor], Tensor]
 """Which task each image is from: of the logits ``[T, B, K]`` of all tasks' networks and the images ``[B, *image]`` that
 they were computed of, the tasks ``[B]``. A rule that learns something of each task is an `nn.Module` with a method
@@ -149,4 +148,3 @@ def infer_by_entropy(logits: Tensor, classes: Sequence[int] = ()) -> Prediction:
 def of_task(logits: Tensor, tasks: Tensor) -> Tensor:
     """The logits ``[B, K]`` of each image's own task, of ``logits [T, B, K]`` and ``tasks [B]``."""
     return logits[tasks, torch.arange(len(tasks), device=tasks.device)]
-

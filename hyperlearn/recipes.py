@@ -5,7 +5,6 @@ A recipe is data: a frozen configuration, and for each of its fields a word on w
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -513,8 +512,8 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
     Methods and benchmarks without a recipe of their own have nothing to deviate from.
 
     Example:
-        >>> from hyperlearn import benchmarks
-        >>> deviations(run("hnet", benchmarks.split_digits(), iterations=1))
+        >>> import hyperlearn as hl
+        >>> deviations(hl.run("hnet", hl.benchmarks.split_digits(), iterations=1))
         {'iterations': 1}
     """
     if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
@@ -544,8 +543,8 @@ def specify(
         benchmark: the tasks.
         scenarios: what to measure, as for `RunSpec`.
         seed: of initialisation and of the order of images.
-        options: ``device`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer`` and ``infer``, as
-            for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``; all others are
+        options: ``device`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer`` and ``infer``,
+            as for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``; all others are
             fields of the method's configuration that differ from the recipe.
 
     Raises:

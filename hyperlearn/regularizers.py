@@ -53,7 +53,7 @@ class Regularizer(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
 
-    def check_state(self, tasks: int) -> None:
+    def check_state(self, tasks: int) -> None:  # noqa: B027  # a hook that need not be there
         """Raise `InputError` unless what was loaded is the state after so many tasks; here, nothing is looked at."""
 
 
@@ -198,7 +198,7 @@ class OutputRegularizer(_TaskRegularizer):
         self.memory: _Targets | _Gram = memory
         self.most = MOST_TASKS if form == "auto" else None
 
-    def remember(self, task: int) -> None:  # type: ignore[override]  # it needs no more
+    def remember(self, task: int) -> None:
         """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
         Raises `InputError` for a task that is remembered already, for an unknown task, and in the form ``"gram"`` for a
@@ -285,7 +285,7 @@ class ImportanceWeightedRegularizer(_TaskRegularizer):
         """The Fisher information."""
         return self.hypernet.layout.numel
 
-    def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:  # type: ignore[override]
+    def remember(self, task: int, fisher: Mapping[str, Tensor] | Tensor) -> None:
         """Hold on to what the hypernetwork writes now, for ``task`` and for all tasks remembered before.
 
         Args:

@@ -80,6 +80,8 @@ class Result:
     """The fingerprint of the images and labels; None in records made before it was kept."""
     changed: list[str] = field(default_factory=list)
     """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
+    loss: list[list[float]] = field(default_factory=list)
+    """The loss at up to 50 steps of each task, evenly spaced; nothing in records made before it was kept."""
 
     def __post_init__(self) -> None:
         tasks = len(self.accuracy_matrix)
@@ -116,6 +118,8 @@ class Result:
         def measured(result: "Result") -> dict[str, Any]:
             fields: dict[str, Any] = json.loads(result.to_json())  # a tuple of the run is a list in the record
             left_out = {"seconds", "environment", "version", "commit"}
+            if not self.loss or not other.loss:
+                left_out.add("loss")
             if self.images is None or other.images is None:  # older records do not say
                 left_out.add("images")
             return {k: v for k, v in fields.items() if k not in left_out}
@@ -236,11 +240,8 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot write into {folder} ({error.strerror}); name another folder") from error
 
 
-def check_not_taken(
-    folder: Path, benchmark: str, method: str, scenario: str, seed: int, config: dict[str, Any]
-) -> None:
-    """Raise `InputError` if the run's record exists already with another configuration."""
-    path = record_path(folder, benchmark, method, scenario, seed)
+def check_not_taken(path: Path, config: dict[str, Any]) -> None:
+    """Raise `InputError` if there is a record in ``path`` already with another configuration."""
     if not path.exists():
         return
     _refuse(path, difference(read(path).config, as_recorded(config)))

@@ -43,9 +43,7 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def check_scenarios(
-    config: Config, benchmark: Benchmark, scenarios: Sequence[Scenario] | None
-) -> tuple[Scenario, ...]:
+def check_scenarios(config: Config, benchmark: Benchmark, scenarios: Sequence[Scenario] | None) -> tuple[Scenario, ...]:
     """What a run measures where it is asked for ``scenarios``; raises `InputError` where it cannot."""
     made_for = benchmark.scenarios
     for scenario in scenarios or ():
@@ -158,4 +156,3 @@ class RunSpec:
 def with_seed(spec: RunSpec, seed: int) -> RunSpec:
     """The same training from another seed."""
     return replace(spec, seed=seed)
-

@@ -1,8 +1,8 @@
 """The trained thing: to ask it, to keep it in a file, to take a network out of it, to teach it a further task."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from . import checkpoints
-from .benchmarks import Task
+from .benchmarks import Benchmark, Task, numbered
 from .callbacks import Callbacks
 from .data import as_float, draw_rows, flip_and_crop
 from .errors import InputError
@@ -22,7 +22,7 @@ from .methods import METHODS, Config, Learner, Parts, Scenario, Setting
 from .processor import flush_denormals
 from .recipes import PARTS, Method, specify
 from .results import Result
-from .spec import method_name, pick_device
+from .spec import RunSpec, method_name, pick_device
 from .streams import RandomStream
 from .training import Run, fit_task, not_finite
 from .version import __version__
@@ -49,6 +49,11 @@ class Trained:
     def result(self) -> Result:
         """The first scenario's result."""
         return next(iter(self.results.values()))
+
+    def name(self, label: int, task: int) -> str | None:
+        """What the class of ``label`` in ``task`` is called; None where the task, -1, is not known."""
+        names = self.classes[task] if 0 <= task < len(self.classes) else ()
+        return names[label] if label < len(names) else None
 
     @property
     def tasks(self) -> int:
@@ -102,7 +107,7 @@ class Trained:
             raise InputError(f"without a task this predicts in {', '.join(possible) or 'no scenario'}, not in {chosen}")
         return chosen
 
-    def _batches(self, images: Tensor, task: int | None) -> "Any":
+    def _batches(self, images: Tensor, task: int | None) -> Iterator[Tensor]:
         setting, device = self.learner.setting, next(self.learner.parameters()).device
         if tuple(images.shape[1:]) != tuple(setting.image_shape) or images.dim() == 0:
             raise InputError(
@@ -177,3 +182,189 @@ class Trained:
             learner.end_task(number, numbered(task, number).train.to(device))
         learner.eval()
         self.classes.append(task.classes)
+
+    def save(self, path: Path | str) -> None:
+        """Write all of it into one file, of tensors and plain data, that `load` reads.
+
+        A target, a hypernetwork, a regularizer and a rule of your own are named in it and not kept: code is no data.
+        Raises `InputError` where the file cannot be written.
+        """
+        learner = self.learner
+        state = {
+            "format": FORMAT,
+            "hyperlearn": __version__,
+            "method": method_name(type(learner.config)),
+            "config": json.dumps(asdict(learner.config)),
+            "parts": learner.setting.parts.names(),
+            "setting": {name: getattr(learner.setting, name) for name in _SETTING},
+            "classes": self.classes,
+            "results": [result.to_json() for result in self.results.values()],
+            "learner": learner.state_dict(),
+        }
+        save_tensors(Path(path), state | {"digest": digest(state)})
+
+
+_SETTING = ("tasks", "classes", "scenarios", "image_shape", "class_counts")
+"""What of a `Setting` is data."""
+
+
+def fit(
+    method: Method,
+    benchmark: Benchmark,
+    seed: int = 0,
+    *,
+    scenarios: Sequence[Scenario] | None = None,
+    checkpoint: Path | None = None,
+    callbacks: Callbacks = (),
+    **options: Any,
+) -> Trained:
+    """Train ``method`` on ``benchmark`` by its recipe, measure it, and return what was trained.
+
+    Args:
+        method: a name in `METHODS`, or a configuration of your own.
+        benchmark: the tasks.
+        seed: of initialisation and of the order of images.
+        scenarios: what to measure; default: all that one training serves, or CL1 where the method trains differently in
+            each.
+        checkpoint: a folder to leave checkpoints in, and to go on from.
+        callbacks: called as the run goes on, see `hyperlearn.callbacks`.
+        options: as for `hyperlearn.recipes.specify`: ``device``, ``compile``, parts of your own such as ``target``, and
+            fields of the method's configuration that differ from the recipe.
+
+    Raises:
+        InputError: as `specify` and `hyperlearn.training.train`.
+
+    Example:
+        >>> import hyperlearn as hl
+        >>> trained = fit("lstm-net", hl.benchmarks.split_digits(), iterations=5)
+        >>> sorted(trained.results), trained.tasks
+        (['cl1', 'cl2', 'cl3'], 5)
+        >>> trained.export(task=1)(torch.zeros(1, 8, 8)).shape
+        torch.Size([1, 2])
+    """
+    return train(specify(method, benchmark, scenarios, seed, **options), checkpoint, callbacks)
+
+
+def train(spec: RunSpec, checkpoint: Path | None = None, callbacks: Callbacks = ()) -> Trained:
+    """What `fit` does, for a specification.
+
+    Args:
+        spec: the method, the benchmark, and all else that decides what comes out.
+        checkpoint: a folder; the run leaves a checkpoint there and goes on from its own if it finds one.
+        callbacks: called as the run goes on.
+    """
+    run = Run(spec, callbacks)
+    run.go(checkpoint)
+    return Trained(run.learner, run.results(), [task.classes for task in run.benchmark.tasks])
+
+
+def run(
+    method: Method,
+    benchmark: Benchmark,
+    scenario: Scenario = "cl1",
+    seed: int = 0,
+    *,
+    checkpoint: Path | None = None,
+    callbacks: Callbacks = (),
+    **options: Any,
+) -> Result:
+    """What `fit` measures in one scenario.
+
+    Example:
+        >>> from hyperlearn import benchmarks
+        >>> result = run("finetune", benchmarks.split_digits(), iterations=5)
+        >>> len(result.accuracy_matrix)
+        5
+    """
+    spec = specify(method, benchmark, [scenario], seed, **options)
+    return train(spec, checkpoint, callbacks).results[scenario]
+
+
+def load(path: Path | str, *, method: type[Config] | None = None, device: str = "auto", **parts: Any) -> Trained:
+    """What `Trained.save` wrote. Nothing in the file is executed.
+
+    Args:
+        path: the file.
+        method: the class of its configuration, where it is your own.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        parts: ``target``, ``hypernet``, ``regularizer``, ``infer``: those of your own that it was trained with.
+
+    Raises:
+        InputError: no file, a damaged or foreign one, one of a newer version, or one that was trained with other parts
+            than those that are given; the message names the file.
+
+    Example:
+        >>> import tempfile
+        >>> import hyperlearn as hl
+        >>> benchmark = hl.benchmarks.split_digits()
+        >>> images = benchmark.tasks[0].test.images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trained = hl.fit("hnet", benchmark, iterations=5)
+        ...     trained.save(f"{folder}/m.pt")
+        ...     again = hl.load(f"{folder}/m.pt")
+        >>> torch.equal(again.predict_proba(images), trained.predict_proba(images))
+        True
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        state = load_tensors(path)
+        newer = Version(state["hyperlearn"]) > Version(__version__) or state["format"] > FORMAT
+        intact = state.pop("digest") == digest(state)
+    except Exception as error:  # a file may hold anything, and so torch may raise anything
+        raise InputError(f"{path} is no file of Trained.save, or is damaged") from error
+    if newer:
+        raise InputError(f"{path} was written by hyperlearn {state['hyperlearn']}; this is {__version__}: update it")
+    if not intact:
+        raise InputError(f"{path} is damaged: its content is not what was written")
+    given = _parts(path, state["parts"], parts)
+    kind = _kind(path, state["method"], method)
+    try:
+        return _rebuild(state, kind, given, pick_device(device))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a class of your own may have changed since
+        raise InputError(f"{path} does not fit {kind.__name__} as it is now ({error})") from error
+
+
+def _parts(path: Path, names: dict[str, str], parts: dict[str, Any]) -> Parts:
+    """Parts that are given to `load`; raises `InputError` unless they are those that the file names."""
+    if unknown := sorted(parts.keys() - set(PARTS)):
+        raise InputError(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    given = Parts(**parts)
+    for name, of in (names | given.names()).items():
+        if name not in names:
+            raise InputError(f"{path} was trained without a {name} of your own")
+        if name not in parts:
+            raise InputError(f"{path} was trained with a {name} of your own, {of}: give {name}=")
+        if (now := given.names()[name]) != names[name] and now.rpartition(".")[2] != names[name].rpartition(".")[2]:
+            raise InputError(f"{path} was trained with {name}={names[name]}, and this is {now}")
+    return given
+
+
+def _kind(path: Path, method: str, kind: type[Config] | None) -> type[Config]:
+    """The class of the configuration; raises `InputError` where it is another, or your own and not given."""
+    if kind is None and method in METHODS:
+        return METHODS[method]
+    if kind is None:
+        raise InputError(f"{path} was trained by a method of your own, {method}: give the class of its configuration")
+    if (now := method_name(kind)) != method:
+        raise InputError(f"{path} was trained by {method}, and {kind.__name__} is {now}")
+    return kind
+
+
+def _rebuild(state: dict[str, Any], kind: type[Config], parts: Parts, device: torch.device) -> Trained:
+    """The learner that the file describes, with its state."""
+    config = TypeAdapter(kind).validate_json(state["config"])
+    setting = Setting(**state["setting"], make_target=config.target_maker(state["setting"]["image_shape"], parts))
+    setting = replace(setting, parts=parts)
+    with RandomStream(0, torch.device("cpu")).current():
+        learner = config.learner_class(config, setting)
+    checkpoints.restore_module(learner, state["learner"])
+    learner.check_state(learner.learned, learner.learned)
+    results = [_RESULT.validate_json(text, strict=True) for text in state["results"]]
+    return Trained(learner.to(device), {result.scenario: result for result in results}, state["classes"])
+
+
+_RESULT = TypeAdapter(Result)

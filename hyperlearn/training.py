@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
@@ -87,33 +87,17 @@ def fit_task(
             break
 
 
-def train(spec: RunSpec, *, checkpoint: Path | None = None, callbacks: Callbacks = ()) -> dict[Scenario, Result]:
-    """Learn all tasks of a benchmark in turn and measure after each.
-
-    On a processor, the process keeps the memory that it frees from then on, and denormal numbers count as 0 meanwhile;
-    see `hyperlearn.processor`.
-
-    Args:
-        spec: the method, the benchmark, and all else that decides what comes out.
-        checkpoint: a folder; the run leaves a checkpoint there and goes on from its own if it finds one.
-        callbacks: called as the run goes on.
-
-    Returns:
-        One result for each scenario.
-
-    Raises:
-        InputError: a checkpoint is damaged or of another configuration or version, or training ran into NaN; the
-            message says which task.
-    """
-    run = Run(spec, callbacks)
-    run.go(checkpoint)
-    return run.results()
-
-
 class Run:
     """A run: its learner, and what has been learnt and measured so far.
 
-    Its methods are called within ``random.current()``, but for `go` and `results`.
+    Its methods are called within ``random.current()``, but for `go` and `results`. On a processor, the process keeps
+    the memory that it frees from then on, and denormal numbers count as 0 meanwhile; see `hyperlearn.processor`.
+
+    Args:
+        spec: the method, the benchmark, and all else that decides what comes out.
+        callbacks: called as the run goes on.
+
+    Raises `InputError` for what does not fit into memory, and for a target that cannot be written by others.
     """
 
     def __init__(self, spec: RunSpec, callbacks: Callbacks = ()) -> None:
@@ -173,7 +157,11 @@ class Run:
         return examining
 
     def go(self, checkpoint: Path | None) -> None:
-        """Train and measure to the end, from a checkpoint if there is one."""
+        """Train and measure to the end, from a checkpoint if there is one in the folder.
+
+        Raises `InputError` where a checkpoint is damaged or of another configuration or version, and where training ran
+        into NaN; the message says in which task.
+        """
         with self.random.current(), flush_denormals():
             file = self.start(checkpoint)
             while self.task < len(self.benchmark):
@@ -297,7 +285,7 @@ class Run:
         """
         images = self.benchmark.tasks[self.task].validation
         if not len(images):
-            raise InputError(f"{self.benchmark.name} has no validation images; make it with validation=0.1, for example")
+            raise InputError(f"{self.benchmark.name} has no validation images; make it with validation=0.1, say")
         with self.compiler.as_written():
             return evaluation.accuracy(self.learner, images, "cl1", self.task)[0]
 

@@ -12,12 +12,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from . import benchmarks
+from .benchmarks import TASKS, Benchmark
 from .errors import InputError
 from .files import locked, write_atomically
 from .methods import Scenario
-from .recipes import configure
+from .provenance import commit
+from .recipes import Method, configure
 from .results import Fraction, as_recorded, check_writable, difference, file_part
-from .training import Progress, commit, train
+from .spec import method_name
+from .trained import fit
 from .version import __version__
 
 HELD_OUT = 1 / 6
@@ -133,23 +136,21 @@ def read(path: Path) -> Search:
         raise InputError(f"{path}: no valid search: {error.errors()[0]['msg']}") from error
 
 
-def validation_tasks(benchmark: str, tasks: int | None = None) -> benchmarks.Benchmark:
+def validation_tasks(benchmark: str, tasks: int | None = None) -> Benchmark:
     """What a search trains and measures on: all tasks of the benchmark so called, or the first so many."""
     whole = benchmarks.load(benchmark, validation=HELD_OUT)
     return benchmarks.on_validation(whole if tasks is None else benchmarks.first(whole, tasks))
 
 
 def search(
-    method: str,
-    benchmark: str,
+    method: Method,
+    benchmark: str | Benchmark,
     grid: Mapping[str, Sequence[Any]],
-    folder: Path,
+    folder: Path | str = "results",
     *,
     scenario: Scenario | None = None,
     seeds: int = 1,
-    tasks: int | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
+    **options: Any,
 ) -> Search:
     """Train ``method`` at every point of ``grid`` and measure it on validation images.
 
@@ -158,46 +159,45 @@ def search(
     `InputError` is raised at the end.
 
     Args:
-        method: a name in `METHODS`.
-        benchmark: a name in `benchmarks.BENCHMARKS`.
+        method: a name in `METHODS`, a configuration of your own, or its class.
+        benchmark: a name in `benchmarks.BENCHMARKS`, of which a sixth of the training images is held out; or a
+            benchmark of your own that has validation images.
         grid: values to try for each of some hyperparameters; the others are the recipe's.
         folder: of the records.
         scenario: what to measure. Default: all that one training serves, CL1 for a method that serves one alone.
         seeds: how many at each point.
-        tasks: learn the benchmark's first so many, where a training on all is too long to make many; default: all.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        progress: called as each training goes on.
+        options: as for `hyperlearn.fit`: ``device``, ``callbacks``, parts of your own.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = search("hnet", "split-digits", {"beta": [0.0, 0.01], "iterations": [2]}, Path(folder))
+        ...     found = search("hnet", "split-digits", {"beta": [0.0, 0.01], "iterations": [2]}, folder)
         >>> found.varied()
         ['beta']
     """
+    if isinstance(benchmark, str):
+        learnt = validation_tasks(benchmark)
+    else:
+        measured = "measured on validation images" in benchmark.changes
+        learnt = benchmark if measured else benchmarks.on_validation(benchmark)
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    configs = [configure(method, benchmark, scenario or "cl1", **point) for point in points]  # all are valid
+    configs = [configure(method, learnt.name, scenario or "cl1", **point) for point in points]  # all are valid
     if seeds < 1:
         raise InputError(f"a search needs at least one seed, got {seeds}")
     if not configs:
         raise InputError(f"{method}: a hyperparameter without values to try leaves nothing to search")
-    path = search_path(folder, benchmark, method, scenario)
-    learnt = validation_tasks(benchmark, tasks)
+    name = method_name(type(configs[0]))
+    path = search_path(Path(folder), learnt.name, name, scenario)
     check_writable(path.parent)
     sizes = {sum(len(task.test) for task in config.limited(learnt).tasks) for config in configs}
     if len(sizes) > 1:
-        raise InputError(f"{method}: points that are measured on different numbers of images do not compare: {sizes}")
-    images = sizes.pop()
-    empty = Search(benchmark=benchmark, method=method, held_out=HELD_OUT, images=images, trials=[], tasks=tasks)
+        raise InputError(f"{name}: points that are measured on different numbers of images do not compare: {sizes}")
+    tasks = len(learnt) if len(learnt) < TASKS.get(learnt.name, 0) else None
+    empty = Search(
+        benchmark=learnt.name, method=name, held_out=_held_out(learnt), images=sizes.pop(), trials=[], tasks=tasks
+    )
     found = read(path) if path.exists() else empty
-    own = {"benchmark": benchmark, "method": method, "held_out": HELD_OUT}
-    if other := difference({name: getattr(found, name) for name in own}, own):
-        raise InputError(f"{path} is the search of another: {other}; remove it or name another --results folder")
-    if (found.tasks, found.images) != (tasks, images):
-        raise InputError(
-            f"{path}: a search over {_tasks(found.tasks)} ({found.images} images), not {_tasks(tasks)} ({images} "
-            "images); they do not compare"
-        )
+    _check_same(path, found, empty)
     failed: list[str] = []
     for point, config in zip(points, configs, strict=True):
         plain = as_recorded(config.record())
@@ -205,15 +205,7 @@ def search(
             if any((trial.config, trial.seed) == (plain, seed) for trial in found.trials):
                 continue
             try:
-                made = train(
-                    method,
-                    config,
-                    learnt,
-                    scenarios=[scenario] if scenario else None,
-                    seed=seed,
-                    device=device,
-                    progress=progress,
-                )
+                made = fit(config, learnt, seed, scenarios=[scenario] if scenario else None, **options).results
             except InputError as error:  # NaN at one point says nothing of the others
                 said = ", ".join(f"{name}={value}" for name, value in point.items())
                 failed.append(f"{said}, seed {seed}: {error}")
@@ -230,6 +222,30 @@ def search(
         total = len(configs) * seeds
         raise InputError(f"{len(failed)} of {total} trials failed, the others are kept in {path}; {failed[0]}")
     return found
+
+
+def _held_out(learnt: Benchmark) -> float:
+    """The fraction of the training images that the validation images are; to be measured on, they are its test images.
+
+    To six digits: it is a fraction of another number of images in each task.
+    """
+    if learnt.name in benchmarks.BENCHMARKS:
+        return HELD_OUT
+    held, kept = sum(len(task.test) for task in learnt.tasks), sum(len(task.train) for task in learnt.tasks)
+    return round(held / (held + kept), 6)
+
+
+def _check_same(path: Path, found: Search, wanted: Search) -> None:
+    """Raise `InputError` unless the search in ``path`` is the one that is wanted, its trials aside."""
+    names = ("benchmark", "method", "held_out")
+    there, here = ({name: getattr(one, name) for name in names} for one in (found, wanted))
+    if other := difference(there, here):
+        raise InputError(f"{path} is the search of another: {other}; remove it or name another --results folder")
+    if (found.tasks, found.images) != (wanted.tasks, wanted.images):
+        raise InputError(
+            f"{path}: a search over {_tasks(found.tasks)} ({found.images} images), not {_tasks(wanted.tasks)} "
+            f"({wanted.images} images); they do not compare"
+        )
 
 
 def _add(path: Path, found: Search, trial: Trial) -> Search:

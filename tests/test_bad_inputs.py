@@ -18,7 +18,7 @@ import torch
 from test_cli import fails
 
 import hyperlearn as hl
-from hyperlearn import cli, results, sweep, training
+from hyperlearn import cli, results, sweeps, training
 from hyperlearn.data import mnist
 
 RUN = ["run", "split-digits", "finetune", "--iterations", "4", "--target", "mlp-10"]
@@ -378,7 +378,7 @@ def test_two_runs_that_write_one_record_at_once(here: Path) -> None:
 def test_a_record_that_came_while_the_run_went_on_is_kept(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, train = here / "new", sweep.train
+    folder, train = here / "new", sweeps.train
 
     def slow(*args: Any, **options: Any) -> Any:
         made = train(*args, **options)

@@ -25,7 +25,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import hyperlearn as hl
-from hyperlearn import cifar, cli, recipes, results, sweep, tables, training
+from hyperlearn import cifar, cli, recipes, results, sweeps, tables, training
 from hyperlearn.data import Source, flip_and_crop, flipped_and_cropped
 
 IMAGES = {"train": 3, "test": 2}
@@ -516,7 +516,7 @@ def test_short_and_full_runs_are_never_in_one_table(
         assert cli.main(["table", "3", "--json", "--results", str(tmp_path), *arguments]) == 0
         return {(cell["method"], cell["task"]): cell for cell in json.loads(capsys.readouterr().out)}
 
-    for planned in sweep.trainings("table3", tmp_path, seeds=1, schedule="short"):
+    for planned in sweeps.trainings("table3", tmp_path, seeds=1, schedule="short"):
         if planned.method == "finetune":
             planned.run()
     (record,) = results.read_all(tmp_path / "short")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperlearn import benchmarks, cli, results, sweep
+from hyperlearn import benchmarks, cli, results
 from hyperlearn.methods import METHODS
 
 RESULTS = Path(__file__).parent.parent / "results"

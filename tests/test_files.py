@@ -13,7 +13,7 @@ import pytest
 import hyperlearn as hl
 from hyperlearn import cli, tuning
 from hyperlearn.files import locked, sweep_temporary, write_atomically
-from hyperlearn.sweep import Training
+from hyperlearn.sweeps import Training
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

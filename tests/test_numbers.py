@@ -136,7 +136,7 @@ def test_every_folder_may_be_text(tmp_path: Path) -> None:
     assert hl.results.write(result, folder).exists()
     assert [r.seed for r in hl.results.read_all(folder)] == [result.seed]
     assert hl.results.read(folder + "/split-digits/finetune-cl1-seed0.json") == result  # type: ignore[arg-type]
-    (planned, *_) = hl.sweep.trainings("table3", folder, seeds=1, schedule="tenth")
+    (planned, *_) = hl.sweeps.trainings("table3", folder, seeds=1, schedule="tenth")
     assert planned.checkpoints.parent == tmp_path / "tenth"
     hl.tuning.search("finetune", "split-digits", {"iterations": [1], "target": ["mlp-4"]}, folder)
     assert hl.tables.figure("beta", folder) == []

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import hyperlearn as hl
-from hyperlearn import results, sweep, tables
+from hyperlearn import results, sweeps, tables
 
 RECORDS = Path(__file__).parent.parent / "results"
 
@@ -272,7 +272,7 @@ def test_there_are_three_tables_with_the_papers_cells() -> None:
 
 def test_the_committed_records_can_be_read() -> None:
     """Every record in results/ is valid and lies where its own fields say."""
-    varied = (found for name in sweep.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
+    varied = (found for name in sweeps.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
     for folder in (RECORDS, RECORDS / "short", *varied):
         for result in results.read_all(folder):
             assert result.accuracy_matrix

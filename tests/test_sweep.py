@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import hyperlearn as hl
-from hyperlearn import cli, results, sweep
+from hyperlearn import cli, results, sweeps
 from hyperlearn.methods import METHODS, SCENARIOS
-from hyperlearn.sweep import Training
+from hyperlearn.sweeps import Training
 
 SHORT = (("iterations", 20), ("target", "mlp-10"))
 
@@ -49,7 +49,7 @@ def one_worker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("one")
     bad = Training("split-digits", "finetune", ("cl2",), 0, folder, (*SHORT, ("learning_rate", 1e38)))
     with pytest.raises(hl.InputError, match=r"1 of 7 trainings failed.*kept; finetune .*cl2.* became NaN or infinite"):
-        sweep.run([bad, *planned(folder)], workers=1)
+        sweeps.run([bad, *planned(folder)], cluster=Cluster(1))
     found = measured(folder)
     assert len(found) == 12
     assert not bad.done()
@@ -64,7 +64,7 @@ def test_trainings_are_taken_up_in_the_order_they_are_given(tmp_path: Path) -> N
         for seed, method in enumerate(methods)
     ]
     done: list[Training] = []
-    sweep.run(some, workers=1, report=lambda training, error: done.append(training))
+    sweeps.run(some, cluster=Cluster(1), report=lambda training, error: done.append(training))
     assert done == some
 
 
@@ -87,7 +87,7 @@ def test_a_killed_worker_loses_nothing_and_two_workers_give_the_records_of_one(
             os.kill(killed[0], signal.SIGKILL)
 
     trainings = planned(tmp_path)
-    sweep.run(trainings, workers=2, report=report)
+    sweeps.run(trainings, cluster=Cluster(2), report=report)
     assert killed
     assert sorted(reported) == sorted(map(str, trainings))
     check(tmp_path, one_worker)
@@ -118,7 +118,7 @@ def test_a_clusters_machines_have_their_own_devices(tmp_path: Path, monkeypatch:
     """A client without a GPU may ask for one there: it gets as far as looking for the scheduler."""
     monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.1)
     with pytest.raises(hl.InputError, match="no Dask scheduler answers"):
-        sweep.run(planned(tmp_path), scheduler="tcp://127.0.0.1:9", device="cuda")
+        sweeps.run(planned(tmp_path), cluster=Cluster(scheduler="tcp://127.0.0.1:9"), device="cuda")
 
 
 def test_a_sweep_on_a_cluster_that_runs_already(
@@ -143,7 +143,7 @@ def test_a_sweep_on_a_cluster_that_runs_already(
 
 INTERRUPTED = """
 import os, signal, sys
-from hyperlearn import cli, sweep
+from hyperlearn import cli, sweeps
 from test_sweep import planned
 
 def interrupt(training, error, report):
@@ -152,9 +152,9 @@ def interrupt(training, error, report):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
-    run = sweep.run
-    sweep.trainings = lambda name, folder, *_: planned(folder)
-    sweep.run = lambda planned, report, **options: run(
+    run = sweeps.run
+    sweeps.trainings = lambda name, folder, *_: planned(folder)
+    sweeps.run = lambda planned, report, **options: run(
         planned, report=lambda t, e: interrupt(t, e, report), **options
     )
     sys.exit(cli.main(["sweep", "beta", "--workers", "1", "--results", sys.argv[1]]))
@@ -188,7 +188,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on(one_worker: dic
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_sweep_of_a_table_makes_each_of_its_cells_once(number: int) -> None:
-    made = sweep.trainings(f"table{number}", Path("results"), seeds=3)
+    made = sweeps.trainings(f"table{number}", Path("results"), seeds=3)
     runs = [(t.benchmark, t.method, scenario, t.seed) for t in made for scenario in t.scenarios]
     cells = {(c.benchmark, c.method, c.scenario) for c in hl.tables.table(number, [])}
     assert len(runs) == 3 * len(cells)
@@ -203,9 +203,9 @@ def test_the_sweep_of_a_table_makes_each_of_its_cells_once(number: int) -> None:
 def test_table_3_starts_working_when_its_benchmark_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(hl.benchmarks.BENCHMARKS, "cifar-10-100", raising=False)
     with pytest.raises(hl.InputError, match="table3 needs the benchmark cifar-10-100, which this version does not"):
-        sweep.trainings("table3", Path("results"))
+        sweeps.trainings("table3", Path("results"))
     monkeypatch.setitem(hl.benchmarks.BENCHMARKS, "cifar-10-100", hl.benchmarks.split_digits)
-    made = sweep.trainings("table3", Path("results"), seeds=1)
+    made = sweeps.trainings("table3", Path("results"), seeds=1)
     assert {t.benchmark for t in made} == {"cifar-10-100"}
     assert [t.method for t in made] == [
         "finetune", "scratch", "hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow",
@@ -214,7 +214,7 @@ def test_table_3_starts_working_when_its_benchmark_is_there(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("name", "field", "methods"), [("compression", "chunk_size", 2), ("beta", "beta", 1)])
 def test_the_figures_sweeps_have_results_folders_of_their_own(name: str, field: str, methods: int) -> None:
-    made = sweep.trainings(name, Path("results"), seeds=1)
+    made = sweeps.trainings(name, Path("results"), seeds=1)
     values = [(t.method, getattr(t.config, field)) for t in made]
     assert len(set(values)) == len(made) >= 5 * methods
     for training, (_, value) in zip(made, values, strict=True):
@@ -233,7 +233,7 @@ def test_figure_2_is_asked_for_with_one_command_and_has_points_enough(benchmark:
         *(((28, 28), 2) if benchmark == "split-mnist" else ((3, 32, 32), 10))
     )
     for method in ("hnet", "lstm-net"):
-        made = sweep.trainings("compression", Path("results"), seeds=1, chosen=[benchmark])
+        made = sweeps.trainings("compression", Path("results"), seeds=1, chosen=[benchmark])
         configs = [t.config for t in made if t.method == method]
         ratios = [hl.count(config.hypernet(target, 6)) / hl.count(target) for config in configs]
         assert len(ratios) >= 5
@@ -241,13 +241,13 @@ def test_figure_2_is_asked_for_with_one_command_and_has_points_enough(benchmark:
         assert max(ratios) > 2
         assert all(b > 1.1 * a for a, b in pairwise(ratios))
         assert vars(hl.recipes.configure(method, benchmark)) in [vars(config) for config in configs]
-    betas = [t.config.beta for t in sweep.trainings("beta", Path("results"), seeds=1, chosen=[benchmark])]
+    betas = [t.config.beta for t in sweeps.trainings("beta", Path("results"), seeds=1, chosen=[benchmark])]
     assert len(betas) >= 6
     assert max(betas) / min(betas) >= 1e5
 
 
 def test_the_lookahead_is_taken_away_from_every_penalty_that_has_one() -> None:
-    made = sweep.trainings("lookahead", Path("results"), seeds=1)
+    made = sweeps.trainings("lookahead", Path("results"), seeds=1)
     having = {m for m in hl.methods.METHODS if getattr(hl.recipes.configure(m, "split-mnist"), "lookahead", False)}
     assert {t.method for t in made} == {m for m in having if not m.endswith("-r")}  # replay is a table of its own
     for training in made:
@@ -262,7 +262,7 @@ def tiny(trainings: list[Training], **changed: Any) -> list[Training]:
 
 @pytest.mark.parametrize("name", ["compression", "beta"])
 def test_figure_2_from_its_sweep_to_its_points(name: Any, tmp_path: Path) -> None:
-    made = sweep.trainings(name, tmp_path, seeds=2, chosen=["split-digits"])
+    made = sweeps.trainings(name, tmp_path, seeds=2, chosen=["split-digits"])
     assert hl.tables.figure(name, tmp_path) == []
     for training in tiny(made, iterations=1):
         if training.seed == 0 or training.method == "lstm-net":
@@ -284,7 +284,7 @@ def test_figure_2_from_its_sweep_to_its_points(name: Any, tmp_path: Path) -> Non
 
 
 def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> None:
-    (training, *_) = tiny(sweep.trainings("beta", tmp_path, seeds=1, chosen=["split-digits"]), iterations=1)
+    (training, *_) = tiny(sweeps.trainings("beta", tmp_path, seeds=1, chosen=["split-digits"]), iterations=1)
     training.run()
     training.folder.rename(training.folder.with_name("beta=0.5"))
     with pytest.raises(hl.InputError, match=r"beta=0.5 holds a record with beta = 1e-05"):
@@ -295,22 +295,22 @@ def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> Non
 
 def test_a_short_sweep_has_a_folder_of_its_own() -> None:
     length = hl.recipes.scheduled("short", "cifar-10-100", "hnet")
-    whole, short = (sweep.trainings("table3", Path("results"), seeds=2, schedule=s) for s in (None, "short"))
+    whole, short = (sweeps.trainings("table3", Path("results"), seeds=2, schedule=s) for s in (None, "short"))
     assert {t.folder for t in whole} == {Path("results")}
     assert {t.folder for t in short} == {Path("results", "short")}
     for a, b in zip(whole, short, strict=True):
         assert (a.method, a.seed) == (b.method, b.seed)
         assert vars(b.config) == vars(a.config) | length
         assert b.config.steps(10 * length["images_per_class"]) < a.config.steps(5_000) / 50
-    (point, *_) = sweep.trainings("beta", Path("results"), chosen=["cifar-10-100"], schedule="short")
+    (point, *_) = sweeps.trainings("beta", Path("results"), chosen=["cifar-10-100"], schedule="short")
     assert point.folder == Path("results", "short", "beta", "beta=1e-05")
     assert dict(point.overrides) == length | {"beta": 1e-05}
     with pytest.raises(hl.InputError, match="no short schedule for split-mnist; there is one for cifar-10-100"):
-        sweep.trainings("table1", Path("results"), schedule="short")
+        sweeps.trainings("table1", Path("results"), schedule="short")
 
 
 def test_the_tenth_schedule_has_a_tenth_of_the_steps_and_rates_that_were_searched() -> None:
-    whole, tenth = (sweep.trainings("table3", Path("results"), seeds=1, schedule=s) for s in (None, "tenth"))
+    whole, tenth = (sweeps.trainings("table3", Path("results"), seeds=1, schedule=s) for s in (None, "tenth"))
     assert {t.folder for t in tenth} == {Path("results", "tenth")}
     rates = {t.method: t.config.learning_rate for t in tenth}
     for a, b in zip(whole, tenth, strict=True):

@@ -1,6 +1,6 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, Learner, Scenario, Setting, Sizes, configuration
+from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
     ClassifierConfig,
@@ -82,6 +82,7 @@ __all__ = [
     "OnlineEWCConfig",
     "OutputPenaltyConfig",
     "PartConfig",
+    "Parts",
     "SIConfig",
     "Scenario",
     "ScratchConfig",

@@ -298,31 +298,35 @@ class Config:
         # The configuration says so already: it is no change of the benchmark beside it.
         return replace(limited(benchmark, self.images_per_class), changes=benchmark.changes)
 
+    def target_maker(self, image_shape: tuple[int, ...], parts: Parts) -> Callable[[int], nn.Module]:
+        """A function from the number of logits to a target network: the one of ``parts``, else the field's."""
+        given, parsed = parts.target, nets.parse(self.target)
+
+        def target(outputs: int) -> nn.Module:
+            if given is None:
+                net = parsed(image_shape, outputs)
+            else:
+                net = given if isinstance(given, nn.Module) else given(outputs)
+            return net if self.precision is None else nets.InPrecision(net, self.precision)
+
+        return target
+
     def setting(self, benchmark: Benchmark, *scenarios: Scenario, parts: Parts | None = None) -> Setting:
         """The setting of ``benchmark`` under ``scenarios``; a target among ``parts`` stands in for the field."""
         for scenario in scenarios:
             if scenario not in SCENARIOS:
                 raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
         parts = parts or Parts()
-        given, parsed = parts.target, nets.parse(self.target)
-        if given is None and not benchmark.image_type.is_floating_point:
+        if parts.target is None and not benchmark.image_type.is_floating_point:
             raise InputError(
                 f"{benchmark.name}: {self.target} takes floats, and the images are {benchmark.image_type}; give a "
                 "target of your own that takes them, with an nn.Embedding, say"
             )
-
-        def target(outputs: int) -> nn.Module:
-            if given is None:
-                net = parsed(benchmark.image_shape, outputs)
-            else:
-                net = given if isinstance(given, nn.Module) else given(outputs)
-            return net if self.precision is None else nets.InPrecision(net, self.precision)
-
         return Setting(
             len(benchmark),
             benchmark.classes_per_task,
             scenarios,
-            target,
+            self.target_maker(benchmark.image_shape, parts),
             benchmark.image_shape,
             benchmark.class_counts,
             parts,
@@ -597,7 +601,7 @@ class Classifier(nn.Module):
     def extend(self) -> Setting:
         """The setting with one task more, for which a network has to have no more outputs."""
         if self.scenario != "cl2":
-            raise InputError(f"the network has {self.outputs} outputs, for {self.setting.tasks} tasks and no further one")
+            raise InputError(f"the network has {self.outputs} outputs, for {self.setting.tasks} tasks and no other")
         self.setting = self.setting.extended()
         return self.setting
 

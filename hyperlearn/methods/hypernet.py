@@ -21,7 +21,7 @@ importance-weighted regularizer is estimated from one task a step unless ``exact
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import BeforeValidator
@@ -52,6 +52,7 @@ from .base import (
     configuration,
     with_outputs,
 )
+
 
 @configuration
 class HypernetConfig(Config):
@@ -225,7 +226,7 @@ class GeneratingLearner(Learner):
     """
 
     fresh_optimizer = True
-    takes = ("target", "hypernet", "regularizer")
+    takes: ClassVar[tuple[str, ...]] = ("target", "hypernet", "regularizer")
     target_as_shapes = True
 
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:

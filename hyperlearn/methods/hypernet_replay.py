@@ -172,6 +172,12 @@ class HypernetReplayLearner(GeneratingLearner):
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         return self.classifiers.of(scenario).predict(images, task, seen=max(self.learned, 1))
 
+    def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
+        return self.classifiers.of(scenario).probabilities(images, task, seen=max(self.learned, 1))
+
+    def export(self, task: int) -> nn.Module:
+        return self.classifiers.each()[0].export(task, seen=max(self.learned, 1))
+
     def sizes(self, scenario: Scenario) -> Sizes:
         """The target is all that would be trained without a hypernetwork: classifier, encoder and decoder."""
         rest, decoder = self.classifiers.of(scenario).sizes(beside=count(self.encoder)), count(self.target)

@@ -10,7 +10,18 @@ from ..data import Batch, Examples, concatenate
 from ..inference import Prediction, of_task, task_logits
 from ..params import count
 from ..swap import as_written
-from .base import SCENARIOS, Classifier, Config, Learner, Scenario, Setting, Sizes, check_outputs, configuration, with_outputs
+from .base import (
+    SCENARIOS,
+    Classifier,
+    Config,
+    Learner,
+    Scenario,
+    Setting,
+    Sizes,
+    check_outputs,
+    configuration,
+    with_outputs,
+)
 
 
 class Finetune(Learner):

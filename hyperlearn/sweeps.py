@@ -12,8 +12,10 @@ On SLURM, start a cluster with ``dask_jobqueue`` and give the address of its sch
     print(cluster.scheduler_address)  # hyperlearn sweep table1 --seeds 5 --scheduler tcp://...
 """
 
+import ast
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -25,13 +27,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import benchmarks, compiling, recipes, results, tables
+from .benchmarks import Benchmark
+from .callbacks import Callbacks
+from .checkpoints import checkpoint_path
 from .compiling import Compile
 from .errors import InputError
 from .files import sweep_temporary
 from .methods import METHODS, SCENARIOS, Config, Scenario
+from .recipes import Method
 from .replicas import train_replicas
 from .results import Result
-from .training import Progress, checkpoint_path, pick_device, train
+from .spec import RunSpec, check_scenarios, method_name, pick_device
+from .trained import Trained, train
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,16 +58,16 @@ class Training:
     """One training, the unit of work of a sweep; it gives one record for each of its scenarios.
 
     Args:
-        benchmark: a name in `BENCHMARKS`.
-        method: a name in `METHODS`.
+        benchmark: a name in `BENCHMARKS`, or one of your own.
+        method: a name in `METHODS`, or a configuration of your own.
         scenarios: what to measure; more than one only where one training serves them.
         seed: of initialisation and of the order of images.
         folder: where its records go.
         overrides: hyperparameters that differ from the recipe, as pairs of name and value.
     """
 
-    benchmark: str
-    method: str
+    benchmark: str | Benchmark
+    method: Method
     scenarios: tuple[Scenario, ...]
     seed: int
     folder: Path
@@ -68,17 +75,32 @@ class Training:
 
     def __str__(self) -> str:
         changed = "".join(f", {name}={value}" for name, value in self.overrides)
-        return f"{self.method} on {self.benchmark}, {'+'.join(self.scenarios)}, seed {self.seed}{changed}"
+        method, benchmark = self.names
+        return f"{method} on {benchmark}, {'+'.join(self.scenarios)}, seed {self.seed}{changed}"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What records call the method and the benchmark."""
+        benchmark = self.benchmark if isinstance(self.benchmark, str) else self.benchmark.name
+        if isinstance(self.method, str):
+            return self.method, benchmark
+        return method_name(type(self.config)), benchmark
 
     @property
     def config(self) -> Config:
         """The recipe's configuration, with the overrides."""
-        return recipes.configure(self.method, self.benchmark, self.scenarios[0], **dict(self.overrides))
+        benchmark = self.benchmark if isinstance(self.benchmark, str) else self.benchmark.name
+        return recipes.configure(self.method, benchmark, self.scenarios[0], **dict(self.overrides))
+
+    def spec(self, device: str = "auto", compile: Compile = "off") -> RunSpec:
+        """What it trains."""
+        return RunSpec(self.config, found(self.benchmark), self.scenarios, self.seed, device=device, compile=compile)
 
     @property
     def records(self) -> list[Path]:
         """Where its records lie once it is done."""
-        return [results.record_path(self.folder, self.benchmark, self.method, s, self.seed) for s in self.scenarios]
+        method, benchmark = self.names
+        return [results.record_path(self.folder, benchmark, method, s, self.seed) for s in self.scenarios]
 
     @property
     def checkpoints(self) -> Path:
@@ -88,34 +110,24 @@ class Training:
     def done(self) -> bool:
         """Whether all its records are there; raises `InputError` where one is damaged or of another configuration."""
         config = self.config.record()
-        for scenario in self.scenarios:
-            results.check_not_taken(self.folder, self.benchmark, self.method, scenario, self.seed, config)
+        for path in self.records:
+            results.check_not_taken(path, config)
         return all(path.exists() for path in self.records)
 
     def run(
         self,
         device: str = "auto",
         checkpoint: Path | None = None,
-        progress: Progress | None = None,
+        callbacks: Callbacks = (),
         compile: Compile = "off",
-    ) -> dict[Scenario, Result]:
+    ) -> Trained:
         """Train, going on from a checkpoint that is there, and write the records.
 
         A checkpoint in the folder ``checkpoint`` is kept at the end; without one, it is removed.
         """
-        made = train(
-            self.method,
-            self.config,
-            benchmarks.load(self.benchmark),
-            scenarios=self.scenarios,
-            seed=self.seed,
-            device=device,
-            checkpoint=checkpoint or self.checkpoints,
-            progress=progress,
-            compile=compile,
-        )
-        self.keep(made, checkpoint)
-        return made
+        trained = train(self.spec(device, compile), checkpoint or self.checkpoints, callbacks)
+        self.keep(trained.results, checkpoint)
+        return trained
 
     def keep(self, made: dict[Scenario, Result], checkpoint: Path | None) -> None:
         """Write its records, and remove its checkpoint unless that lies in a folder of its own."""
@@ -127,7 +139,8 @@ class Training:
     def forget(self, checkpoint: Path | None = None) -> None:
         """Remove its checkpoint, and what a killed process may have left beside it."""
         folder = checkpoint or self.checkpoints
-        file = checkpoint_path(folder, self.benchmark, self.method, self.scenarios, self.seed)
+        method, benchmark = self.names
+        file = checkpoint_path(folder, benchmark, method, self.scenarios, self.seed)
         file.unlink(missing_ok=True)
         sweep_temporary(file)
 
@@ -136,23 +149,20 @@ def run_together(
     trainings: Sequence[Training],
     device: str = "auto",
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    callbacks: Callbacks = (),
 ) -> list[dict[Scenario, Result]]:
     """`Training.run` for several that differ in their seed alone, as one program; see `hyperlearn.replicas`."""
     first = trainings[0]
-    made = train_replicas(
-        first.method,
-        first.config,
-        benchmarks.load(first.benchmark),
-        [training.seed for training in trainings],
-        scenarios=first.scenarios,
-        device=device,
-        checkpoint=checkpoint or first.checkpoints,
-        progress=progress,
-    )
+    seeds = [training.seed for training in trainings]
+    made = train_replicas(first.spec(device), seeds, checkpoint=checkpoint or first.checkpoints, callbacks=callbacks)
     for training, results_of_one in zip(trainings, made, strict=True):
         training.keep(results_of_one, checkpoint)
     return made
+
+
+def found(benchmark: str | Benchmark) -> Benchmark:
+    """A benchmark by its name, or itself."""
+    return benchmarks.load(benchmark) if isinstance(benchmark, str) else benchmark
 
 
 Variants = list[tuple[str, tuple[Scenario, ...], dict[str, Any]]]
@@ -273,11 +283,31 @@ def trainings(
     return made
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where trainings run side by side.
+
+    Args:
+        workers: processes on this machine; default: one for each core, or a single one where they share a GPU.
+        scheduler: the address of a Dask scheduler, in place of workers on this machine.
+
+    Raises `InputError` for both, and for less than one worker.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.scheduler is not None:
+            raise InputError("a cluster has its own workers: give either a number of workers or a scheduler")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"a sweep needs at least one worker, got {self.workers}")
+
+
 def run(
     planned: Sequence[Training],
     *,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    cluster: Cluster | None = None,
     device: str = "auto",
     resume: bool = True,
     compile: Compile = "off",
@@ -290,27 +320,25 @@ def run(
 
     Args:
         planned: for example of `trainings`.
-        workers: processes on this machine; default: one for each core, or a single one where they share a GPU.
-        scheduler: the address of a Dask scheduler, in place of workers on this machine.
+        cluster: where; default: on this machine.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         resume: whether to go on from checkpoints; else they are removed before the start.
-        compile: as in `train`.
+        compile: as in `RunSpec`.
         begin: called before the first training, with the number of those that are to be done.
         report: called after each training, with what went wrong or None.
 
     Raises `InputError` where something is wrong before the start, and at the end where trainings failed.
     """
-    if workers is not None and scheduler is not None:
-        raise InputError("a cluster has its own workers: give either a number of workers or a scheduler")
-    if workers is not None and workers < 1:
-        raise InputError(f"a sweep needs at least one worker, got {workers}")
+    cluster = cluster or Cluster()
+    workers, scheduler = cluster.workers, cluster.scheduler
+    check_guarded()
     todo = [training for training in planned if not training.done()]
     if scheduler is None:  # the machines of a cluster have devices and compilers of their own
         compiling.check(compile, pick_device(device))
     for folder in {training.folder for training in todo}:
         results.check_writable(folder)
-    for benchmark in {training.benchmark for training in todo}:
-        benchmarks.load(benchmark)  # so that wrong data is found here, and workers do not all download at once
+    for name in {training.benchmark for training in todo if isinstance(training.benchmark, str)}:
+        benchmarks.load(name)  # so that wrong data is found here, and workers do not all download at once
     if not resume:
         for training in todo:
             training.forget()
@@ -390,3 +418,75 @@ def _client(workers: int | None, scheduler: str | None) -> "Iterator[Client]":
 def _ignore_interrupts() -> None:
     """At Ctrl-C a terminal interrupts workers too, which the client ends anyway, and in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_guarded() -> None:
+    """Raise `InputError` where a script starts workers outside ``if __name__ == "__main__":``.
+
+    Each worker imports the script anew, and would start workers too.
+    """
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__") not in ("__main__", "__mp_main__"):
+        frame = frame.f_back
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    if file is None or frame.f_code.co_filename != file or not Path(file).is_file():
+        return  # a notebook, an interpreter, a command that is no script
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except SyntaxError:
+        return
+    guards = [n for n in tree.body if isinstance(n, ast.If) and "__name__" in ast.unparse(n.test)]
+    if not any(guard.lineno <= frame.f_lineno <= (guard.end_lineno or 0) for guard in guards):
+        raise InputError(
+            f"{file}, line {frame.f_lineno}: workers are processes that import this script; put what starts them under "
+            'if __name__ == "__main__":'
+        )
+
+
+def sweep(
+    methods: Sequence[Method],
+    chosen: Sequence[str | Benchmark],
+    seeds: int = 5,
+    *,
+    folder: Path | str = "results",
+    cluster: Cluster | None = None,
+    device: str = "auto",
+) -> list[Result]:
+    """Train each method on each benchmark from each seed, side by side, and return all results.
+
+    Records are in ``folder``; what is there already is not trained again, so that a sweep that was stopped goes on.
+
+    Args:
+        methods: names in `METHODS`, configurations of your own, or their classes.
+        chosen: names in `BENCHMARKS`, or benchmarks of your own.
+        seeds: how many; seeds 0, 1, ...
+        folder: the results folder.
+        cluster: where; default: a process for each core of this machine.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises `InputError` where something is wrong before the start, and at the end where trainings failed.
+
+    Example, in a script under ``if __name__ == "__main__":``::
+
+        results = hl.sweep(["hnet", MyConfig(buffer=100)], [my_benchmark], seeds=3)
+        hl.tables.compare(results, "cl1")
+    """
+    planned = [
+        Training(benchmark, method, group, seed, Path(folder))
+        for seed in range(seeds)
+        for benchmark in chosen
+        for method in methods
+        for group in _groups(method, found(benchmark))
+    ]
+    run(planned, cluster=cluster, device=device)
+    return [results.read(path) for training in planned for path in training.records]
+
+
+def _groups(method: Method, benchmark: Benchmark) -> list[tuple[Scenario, ...]]:
+    """The scenarios of a benchmark, those together that one training of ``method`` serves."""
+    config = recipes.configure(method, benchmark.name)
+    if config.learner_class.serves:
+        return [check_scenarios(config, benchmark, None)]
+    return [(scenario,) for scenario in benchmark.scenarios]
