@@ -1,9 +1,18 @@
 """What looks on while a run trains: progress, curves in files, an early end."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+
+from .errors import InputError
+from .files import write_atomically
 
 
 class Callback:
@@ -39,3 +48,149 @@ class Callback:
 
 
 Callbacks = Sequence[Callback]
+
+
+class EarlyStopping(Callback):
+    """Ends a task when its validation accuracy has not risen for a while. The weights stay those of the last step.
+
+    The benchmark needs validation images; test images are not looked at. A run that goes on from a checkpoint within a
+    task begins to count anew.
+
+    Args:
+        every: steps between two looks.
+        patience: looks without a new best after which the task ends.
+
+    Raises `InputError` for a number below 1.
+
+    Example:
+        >>> import hyperlearn as hl
+        >>> digits = hl.benchmarks.split_digits(validation=0.2)
+        >>> stop = EarlyStopping(every=10, patience=2)
+        >>> _ = hl.run("finetune", digits, iterations=500, callbacks=[stop])
+        >>> max(stop.steps) < 500
+        True
+    """
+
+    def __init__(self, every: int = 100, patience: int = 5) -> None:
+        if every < 1 or patience < 1:
+            raise InputError(f"every and patience are at least 1, got {every} and {patience}")
+        self.every, self.patience = every, patience
+        self.steps: list[int] = []  # of each task, when it ended
+        self._task, self._best, self._since = -1, 0.0, 0
+
+    def on_step(self, run: Any, loss: Tensor | None) -> bool:
+        if run.step % self.every:
+            return False
+        if run.task != self._task:
+            self._task, self._best, self._since = run.task, -1.0, 0
+        accuracy = run.validate()
+        self._best, self._since = (accuracy, 0) if accuracy > self._best else (self._best, self._since + 1)
+        return self._since >= self.patience
+
+    def on_task(self, run: Any) -> None:
+        self.steps.append(run.step)
+
+
+class CSVWriter(Callback):
+    """Writes losses and accuracies into a file of comma-separated values, one row for each: for pandas and seaborn.
+
+    Columns are ``task``, ``step``, ``what`` (``loss``, or the scenario), ``on`` (for accuracies the task that was
+    measured) and ``value``. The file is written after each task.
+
+    Args:
+        path: the file.
+        every: steps between two losses; each waits for the device.
+
+    Example:
+        >>> import tempfile
+        >>> import hyperlearn as hl
+        >>> two = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = hl.run("finetune", two, iterations=20, callbacks=[CSVWriter(f"{folder}/a.csv", every=10)])
+        ...     lines = Path(f"{folder}/a.csv").read_text().splitlines()
+        >>> lines[0], len(lines)
+        ('task,step,what,on,value', 9)
+    """
+
+    def __init__(self, path: Path | str, every: int = 50) -> None:
+        if every < 1:
+            raise InputError(f"every is at least 1, got {every}")
+        self.path, self.every = Path(path), every
+        self.rows: list[tuple[int, int, str, int | str, float]] = []
+
+    def on_step(self, run: Any, loss: Tensor | None) -> None:
+        if loss is not None and run.step % self.every == 0:
+            self.rows.append((run.task, run.step, "loss", "", float(loss)))
+
+    def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
+        for scenario, row in accuracy.items():
+            self.rows += [(run.task, run.step, scenario, on, value) for on, value in enumerate(row)]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("task", "step", "what", "on", "value"), *self.rows])
+        write_atomically(self.path, text.getvalue().encode())
+
+
+class TensorBoard(Callback):
+    """Writes losses and accuracies for TensorBoard, by its own library; the horizontal axis are steps over all tasks.
+
+    Args:
+        folder: where event files go.
+        every: steps between two losses; each waits for the device.
+
+    Raises `InputError` where the library is not installed.
+    """
+
+    def __init__(self, folder: Path | str, every: int = 50) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError("TensorBoard's library is not installed: pip install tensorboard") from error
+        self.every, self.before = every, 0
+        self.writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+
+    def on_step(self, run: Any, loss: Tensor | None) -> None:
+        if loss is not None and run.step % self.every == 0:
+            self.writer.add_scalar("loss", float(loss), self.before + run.step)
+
+    def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
+        self.before += run.step
+        for scenario, row in accuracy.items():
+            for on, value in enumerate(row):
+                self.writer.add_scalar(f"{scenario}/task {on}", value, self.before)
+        self.writer.flush()
+
+
+class ProgressBar(Callback):
+    """Moves a bar of rich's every fifty steps."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.number = bar, bar.add_task("task 1", total=None)
+
+    def on_step(self, run: Any, loss: Tensor | None) -> None:
+        if run.step % 50 == 0 or run.step == run.total:
+            tasks = len(run.benchmark)
+            done = run.task + run.step / run.total
+            self.bar.update(self.number, completed=done, total=tasks, description=f"task {run.task + 1} of {tasks}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[list[Callback]]:
+    """A bar on the terminal, for a training within; nothing where the output is no terminal.
+
+    Example::
+
+        with progress_bar() as bar:
+            hl.fit("hnet", benchmark, callbacks=bar)
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
+        yield []
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield [ProgressBar(bar)]

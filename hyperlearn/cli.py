@@ -18,12 +18,11 @@ from typing import Any, NoReturn, get_args
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import benchmarks, cifar, compiling, data, pictures, recipes, records, results, sweeps, tables, trained, tuning
 from .benchmarks import Benchmark
-from .callbacks import Callback
+from .callbacks import progress_bar
 from .compiling import Compile
 from .errors import DataError, InputError
 from .methods import METHODS, SCENARIOS, Config
@@ -261,7 +260,7 @@ def _run(options: argparse.Namespace) -> None:
         training.done()  # where there is the same record already, it is made anew
         if not options.resume:
             training.forget(options.checkpoint)
-    with _progress(config, benchmark) as bar:
+    with progress_bar() as bar:
         if len(trainings) == 1:
             done = trainings[0].run(options.device, options.checkpoint, bar, options.compile)
             made = [done.results]
@@ -379,11 +378,11 @@ def _tune(options: argparse.Namespace) -> None:
         raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
     pick_device(options.device)
     method, own = _method(options.method), _own_benchmark(options.benchmark)
-    config = recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1")
+    recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1")  # before data is read
     if own and options.tasks:
         own = benchmarks.first(own, options.tasks)
     learnt = own or tuning.validation_tasks(options.benchmark, options.tasks)
-    with _progress(config, learnt) as bar:
+    with progress_bar() as bar:
         found = tuning.search(
             method,
             learnt,
@@ -421,32 +420,6 @@ def _overrides(rest: list[str]) -> dict[str, str]:
             value = found
         made[name.replace("-", "_")] = value
     return made
-
-
-class _Bar(Callback):
-    """Moves a bar of rich's every fifty steps."""
-
-    def __init__(self, bar: Progress, steps: Sequence[int]) -> None:
-        self.bar, self.steps = bar, steps
-        self.number = bar.add_task(f"task 1 of {len(steps)}", total=sum(steps))
-
-    def on_step(self, run: Any, loss: Any) -> None:
-        if run.step % 50 == 0 or run.step == run.total:
-            done = sum(self.steps[: run.task]) + run.step
-            self.bar.update(self.number, completed=done, description=f"task {run.task + 1} of {len(self.steps)}")
-
-
-@contextmanager
-def _progress(config: Config, benchmark: Benchmark) -> Iterator[list[Callback]]:
-    """A bar on the terminal for a training; nothing where the output is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
-        yield []
-        return
-    steps = [config.steps(len(task.train)) for task in config.limited(benchmark).tasks]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield [_Bar(bar, steps)]
 
 
 def _print_results(made: list[Result]) -> None:

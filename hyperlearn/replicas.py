@@ -91,7 +91,7 @@ def _check(method: str, learner: Learner) -> None:
     if not learner.declares("replicable"):
         reason = "its step needs more than parameters and a batch"
     elif regularizer is not None and regularizer.draws:
-        reason = f"with {learner.setting.tasks} tasks its regularizer draws random numbers"
+        reason = "its regularizer draws random numbers"
     elif not isinstance(regularizer, OutputRegularizer | None):
         reason = "its regularizer is not the output regularizer"
     elif learner.config.clip_norm is not None:

@@ -361,9 +361,14 @@ def _rebuild(state: dict[str, Any], kind: type[Config], parts: Parts, device: to
     setting = replace(setting, parts=parts)
     with RandomStream(0, torch.device("cpu")).current():
         learner = config.learner_class(config, setting)
+    never_finite = not_finite(learner)
     checkpoints.restore_module(learner, state["learner"])
     learner.check_state(learner.learned, learner.learned)
+    if bad := not_finite(learner) - never_finite:
+        raise InputError(f"{min(bad)} is NaN or infinite")
     results = [_RESULT.validate_json(text, strict=True) for text in state["results"]]
+    if {result.scenario for result in results} != set(setting.scenarios):
+        raise InputError("results are missing")
     return Trained(learner.to(device), {result.scenario: result for result in results}, state["classes"])
 
 

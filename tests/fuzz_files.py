@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import hyperlearn as hl
-from hyperlearn import cli, files, training
+from hyperlearn import checkpoints, cli, files, training
 
 SMALL = ["--iterations", "4", "--target", "mlp-4", "--device", "cpu"]
 METHODS = {"finetune": SMALL, "hnet": [*SMALL, "--chunk-size", "50"], "lstm-net-grow": [*SMALL, "--chunk-size", "50"]}
@@ -108,7 +108,7 @@ class Stop(BaseException):
 def prepare() -> dict[str, Any]:
     """In the present folder: what uninterrupted runs measure, a checkpoint of each method, a record, a search."""
     made: dict[str, Any] = {}
-    training.CHECKPOINT_EVERY = 2
+    checkpoints.EVERY = 2
     save = training.Run.save
 
     def stopping(run: training.Run, file: Path) -> None:

@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Run, "save", save_to_the_third_task)
-        patch.setattr(training, "CHECKPOINT_EVERY", 2)
+        patch.setattr(checkpoints, "EVERY", 2)
         assert cli.main([*RUN, *options]) == 0
     return folder
 
@@ -382,10 +382,10 @@ def test_a_record_that_came_while_the_run_went_on_is_kept(
 
     def slow(*args: Any, **options: Any) -> Any:
         made = train(*args, **options)
-        results.write(replace(made["cl1"], config={**made["cl1"].config, "iterations": 5}), folder)
+        results.write(replace(made.result, config={**made.result.config, "iterations": 5}), folder)
         return made
 
-    monkeypatch.setattr(sweep, "train", slow)
+    monkeypatch.setattr(sweeps, "train", slow)
     assert "is the record of a run with iterations = 5, this run has 4; name" in fails(
         capsys, *RUN, "--results", str(folder)
     )
@@ -485,7 +485,7 @@ def test_a_read_only_folder(here: Path, capsys: pytest.CaptureFixture[str], monk
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.TemporaryFile", read_only)
-    monkeypatch.setattr(sweep, "_client", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(sweeps, "_client", lambda *_: pytest.fail("started"))
     for command in (RUN, ["sweep", "table1", "--benchmark", "split-digits"]):
         assert "cannot write into results (Read-only file system)" in fails(capsys, *command)
 
@@ -581,7 +581,7 @@ def test_a_bad_sweep(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(sweeps, "CONNECT_SECONDS", 0.5)
     assert message in fails(capsys, "sweep", *arguments)
 
 

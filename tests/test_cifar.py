@@ -25,7 +25,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import hyperlearn as hl
-from hyperlearn import cifar, cli, recipes, results, sweeps, tables, training
+from hyperlearn import checkpoints, cifar, cli, recipes, results, sweeps, tables, training
 from hyperlearn.data import Source, flip_and_crop, flipped_and_cropped
 
 IMAGES = {"train": 3, "test": 2}
@@ -473,13 +473,18 @@ def test_epochs_and_schedule(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             rates.append(self.param_groups[0]["lr"])
             super().step(closure)
 
-    monkeypatch.setattr(training, "Adam", Spy)
+    monkeypatch.setattr("hyperlearn.methods.base.Adam", Spy)
     whole = hl.benchmarks.cifar_10_100()
     small = hl.benchmarks.limited(whole, 1)
     benchmark = hl.benchmarks.Benchmark("cifar-10-100", (whole.tasks[0], small.tasks[1]))
     ends: dict[int, int] = {}
     settings = {**TINY, "epochs": 10, "batch_size": 6, "images_per_class": None}
-    hl.run("finetune", benchmark, progress=lambda task, step: ends.update({task: step}), **settings)
+
+    class Ends(hl.callbacks.Callback):
+        def on_task(self, run: Any) -> None:
+            ends[run.task] = run.step
+
+    hl.run("finetune", benchmark, callbacks=[Ends()], **settings)
     assert ends == {0: 50, 1: 17}  # 10 x 30 / 6 and 10 x 10 / 6
     factors = [1.0] * 20 + [0.1] * 10 + [0.01] * 10 + [1e-3] * 5 + [5e-4] * 5
     assert rates[:50] == pytest.approx([1e-3 * factor for factor in factors])
@@ -548,7 +553,7 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     method: str, stop: tuple[int, int], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With batch norm's statistics, augmentation and the learning rate as they would have been."""
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
+    monkeypatch.setattr(checkpoints, "EVERY", 4)
     settings = {**TINY, "epochs": 10, "images_per_class": 1, **({"chunk_size": 3000} if method != "finetune" else {})}
     benchmark = hl.benchmarks.first(hl.benchmarks.cifar_10_100(), 3)
     run = partial(hl.run, method, benchmark, "cl1", 1, **settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperlearn import benchmarks, cli, results
+from hyperlearn import benchmarks, cli, results, sweeps
 from hyperlearn.methods import METHODS
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -118,7 +118,7 @@ def test_an_unwritable_results_folder_is_found_before_training(
 ) -> None:
     """A file in the folder's place: this fails for root too, which permissions do not."""
     (tmp_path / "file").touch()
-    monkeypatch.setattr(sweep, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(sweeps, "train", lambda *_, **__: pytest.fail("trained"))
     line = fails(capsys, "run", "split-digits", "hnet", "--results", str(tmp_path / "file" / "below"))
     assert "cannot write into" in line
 
@@ -130,7 +130,7 @@ def test_a_record_of_another_configuration_stops_the_run_before_training(
     assert cli.main(command) == 0
     assert cli.main(command) == 0  # the same again is no conflict
     capsys.readouterr()
-    monkeypatch.setattr(sweep, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(sweeps, "train", lambda *_, **__: pytest.fail("trained"))
     assert "a run with learning_rate = 0.003, this run has 0.1" in fails(capsys, *command, "--learning-rate", "0.1")
 
 
@@ -199,7 +199,7 @@ def test_interrupting_a_run_leaves_no_half_record(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "train", interrupted)
+    monkeypatch.setattr(sweeps, "train", interrupted)
     assert cli.main(["run", "split-digits", "finetune", *FAST, "--results", str(tmp_path)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,7 @@ class FiLMHypernet(hl.EmbeddingHypernet):
 
 
 @hl.methods.configuration
-class FiLMConfig(hl.methods.OutputPenaltyConfig):
+class FilmConfig(hl.methods.OutputPenaltyConfig):
     learner_class = hl.methods.HypernetLearner
     width: hl.methods.base.Count = 7
 
@@ -65,12 +65,12 @@ class RehearsalConfig(hl.methods.Config):
 
 
 def test_fields_of_an_own_configuration_are_checked() -> None:
-    assert FiLMConfig(width=3, beta=0.5).beta == 0.5
+    assert FilmConfig(width=3, beta=0.5).beta == 0.5
     for wrong in ({"width": 0}, {"width": "wide"}, {"wdith": 3}, {"beta": -1}):
         with pytest.raises(ValidationError):
-            FiLMConfig(**wrong)
+            FilmConfig(**wrong)
     with pytest.raises(AttributeError):
-        FiLMConfig().width = 4
+        FilmConfig().width = 4
 
 
 def test_an_own_hypernetwork_with_one_head_gets_the_gram_form() -> None:
@@ -145,11 +145,11 @@ class HeldTableConfig(TableConfig):
 
 
 def test_a_hypernetwork_without_embeddings() -> None:
-    made = hl.training.train("table", TableConfig(**SHORT), DIGITS)
+    made = hl.fit(TableConfig(**SHORT), DIGITS).results
     assert made["cl1"].parameters.stored_per_task == made["cl1"].parameters.target
     assert made["cl1"].metrics.forgetting == 0
     with pytest.raises(hl.InputError, match="a regularizer holds what an EmbeddingHypernet writes, and Table is none"):
-        hl.training.train("table", HeldTableConfig(**SHORT), DIGITS)
+        hl.fit(HeldTableConfig(**SHORT), DIGITS)
 
 
 def test_a_growing_hypernetwork_needs_no_regularizer_and_gets_none() -> None:
@@ -160,13 +160,11 @@ def test_a_growing_hypernetwork_needs_no_regularizer_and_gets_none() -> None:
 
 
 def test_own_methods_run_as_they_are() -> None:
-    results = hl.training.train("film", FiLMConfig(**SHORT, chunk_size=100), DIGITS, seed=1)
+    results = hl.fit(FilmConfig(**SHORT, chunk_size=100), DIGITS, seed=1).results
     assert set(results) == {"cl1", "cl2", "cl3"}
     assert results["cl1"].config["width"] == 7
-    result = hl.training.train("rehearsal", RehearsalConfig(**SHORT), DIGITS, scenarios=["cl3"], seed=1)["cl3"]
-    assert result.same_measurement(
-        hl.training.train("rehearsal", RehearsalConfig(**SHORT), DIGITS, scenarios=["cl3"], seed=1)["cl3"]
-    )
+    result = hl.run(RehearsalConfig(**SHORT), DIGITS, "cl3", seed=1)
+    assert result.same_measurement(hl.run(RehearsalConfig(**SHORT), DIGITS, "cl3", seed=1))
     assert hl.tables.compare("film", "rehearsal", "split-digits", "cl3", [results["cl3"], result]).n == 1
 
 

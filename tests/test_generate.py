@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 import hyperlearn as hl
 from hyperlearn.adapters import lora
 from hyperlearn.inference import task_logits
+from hyperlearn.methods import Parts
 from hyperlearn.replicas import train_replicas
 from hyperlearn.swap import check_target
 from hyperlearn.training import Run
@@ -252,7 +253,7 @@ LEARNERS = ["hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow"]
 
 def learnt(method: str, target: Any, folder: Path | None = None, **changed: Any) -> Run:
     config = hl.recipes.configure(method, BENCHMARK.name, **SMALL | changed)
-    run = Run(method, config, BENCHMARK, None, 0, "cpu", target, None)
+    run = Run(hl.RunSpec(config, BENCHMARK, device="cpu", parts=Parts(target=target)))
     with run.random.current():
         run.go(folder)
     return run
@@ -313,7 +314,7 @@ def test_a_run_on_a_base_goes_on_from_a_checkpoint(
         if run.task == 1 and run.step:
             raise Stop
 
-    monkeypatch.setattr(hl.training, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(hl.checkpoints, "EVERY", 3)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", stop)
         with pytest.raises(Stop):
@@ -533,7 +534,7 @@ def test_adapters_are_learnt_task_by_task_over_a_backbone_that_never_changes(met
     on_base: dict[str, Any] = {"base": "target"} if method in LEARNERS else {}
     sizes = SMALL if method in LEARNERS else {"iterations": 6}
     config = hl.recipes.configure(method, BENCHMARK.name, **sizes | on_base)
-    run = Run(method, config, BENCHMARK, None, 0, "cpu", adapted, None)
+    run = Run(hl.RunSpec(config, BENCHMARK, device="cpu", parts=Parts(target=adapted)))
     with run.random.current():
         run.go(None)
     learner: Any = run.learner

@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "memory", "metrics"],
     ["datasets", "files"],
-    ["params", "data", "records"],
+    ["params", "data", "pictures", "records"],
     ["cifar", "swap"],
     ["adapters", "nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
@@ -27,7 +27,7 @@ LAYERS = [
     ["trained"],
     ["tuning"],
     ["tables", "plots", "widgets"],
-    ["sweep"],
+    ["sweeps"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -100,8 +100,8 @@ def test_a_module_with_too_few_logits() -> None:
 def test_several_seeds_at_once() -> None:
     two = hl.benchmarks.first(DIGITS, 2)
     config = recipes.configure("hnet", "split-digits", iterations=20, output_heads="per-task")
-    together = hl.replicas.train_replicas("hnet", config, two, [0, 1])
+    together = hl.replicas.train_replicas(hl.RunSpec(config, two), [0, 1])
     for seed, results in enumerate(together):
-        alone = hl.training.train("hnet", config, two, seed=seed)["cl3"]
+        alone = hl.fit(config, two, seed).results["cl3"]
         assert results["cl3"].accuracy_matrix[0] == pytest.approx(alone.accuracy_matrix[0], abs=0.02)
         assert results["cl3"].average_accuracy == pytest.approx(alone.average_accuracy, abs=0.05)

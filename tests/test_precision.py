@@ -72,10 +72,8 @@ def test_a_given_target_is_rounded_too():
 
 
 def test_seeds_together_round_as_each_alone():
-    together = hl.replicas.train_replicas(
-        "hnet", hl.recipes.configure("hnet", "split-digits", iterations=30, precision="bfloat16"), DIGITS, [0, 1],
-        scenarios=["cl1"], device="cpu",
-    )  # fmt: skip
+    config = hl.recipes.configure("hnet", "split-digits", iterations=30, precision="bfloat16")
+    together = hl.replicas.train_replicas(hl.RunSpec(config, DIGITS, ("cl1",), device="cpu"), [0, 1])
     for seed, made in enumerate(together):
         alone = hl.run("hnet", DIGITS, "cl1", seed, iterations=30, precision="bfloat16")
         assert made["cl1"].average_accuracy == pytest.approx(alone.average_accuracy, abs=0.05)

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -75,7 +76,12 @@ def test_denormals_are_flushed_inside_alone() -> None:
 
 def test_training_flushes_denormals() -> None:
     seen = []
+
+    class Seeing(hl.callbacks.Callback):
+        def on_step(self, run: Any, loss: Any) -> None:
+            seen.append(flushes_denormals())
+
     digits = hl.benchmarks.split_digits()
-    hl.run("finetune", digits, iterations=1, device="cpu", progress=lambda *_: seen.append(flushes_denormals()))
+    hl.run("finetune", digits, iterations=1, device="cpu", callbacks=[Seeing()])
     assert seen == [True] * 5
     assert not flushes_denormals()

@@ -216,7 +216,7 @@ def test_what_is_remembered_does_not_change_while_a_task_is_learnt(method: str, 
 def test_one_training_serves_all_scenarios(method: str) -> None:
     """What a classifier becomes does not depend on which others are trained beside it."""
     settings = short(method) | {"iterations": 4}
-    together = hl.run_scenarios(method, DIGITS, **settings)
+    together = hl.fit(method, DIGITS, **settings).results
     assert list(together) == ["cl1", "cl2", "cl3"]
     for scenario, result in together.items():
         alone = hl.run(method, DIGITS, scenario, **settings)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,15 @@ import torch
 from test_training import stopped
 
 import hyperlearn as hl
-from hyperlearn import replicas, training
+from hyperlearn import checkpoints, replicas, trained
 from hyperlearn.benchmarks import Benchmark
 from hyperlearn.data import Examples, as_float
+from hyperlearn.methods import Parts
 from hyperlearn.recipes import configure
 from hyperlearn.replicas import train_replicas
-from hyperlearn.training import Run, train
+from hyperlearn.spec import RunSpec
+from hyperlearn.trained import train
+from hyperlearn.training import Run
 
 DIGITS = hl.benchmarks.split_digits()
 SEEDS = (3, 0, 1)
@@ -51,7 +53,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             self.learner.double()
             found.append(self)
 
-    monkeypatch.setattr(training, "Run", Double)
+    monkeypatch.setattr(trained, "Run", Double)
     monkeypatch.setattr(replicas, "Run", Double)
     return found
 
@@ -70,8 +72,8 @@ def doubled(benchmark: Benchmark) -> Benchmark:
 def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
     """All weights after three tasks of six steps, to nine digits, and so every accuracy."""
     three = hl.benchmarks.first(doubled(DIGITS), 3)
-    together = train_replicas(method, config(method), three, SEEDS, device="cpu")
-    alone = [train(method, config(method), three, seed=seed, device="cpu") for seed in SEEDS]
+    together = train_replicas(RunSpec(config(method), three, device="cpu"), SEEDS)
+    alone = [train(RunSpec(config(method), three, seed=seed, device="cpu")).results for seed in SEEDS]
     for got, expected in zip(weights(made[:3]), weights(made[3:]), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
     assert not torch.equal(*[list(w.values())[-1] for w in weights(made[:2])])  # the seeds differ
@@ -87,16 +89,16 @@ def test_each_replica_is_its_single_run(method: str, made: list[Run]) -> None:
 def test_they_go_on_from_the_checkpoints_of_single_runs(tmp_path: Path, made: list[Run]) -> None:
     """Finetune keeps its optimizer's state from task to task: two tasks alone, then the third together."""
     whole = hl.benchmarks.first(doubled(DIGITS), 3)
-    alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
+    alone = [train(RunSpec(config("finetune"), whole, seed=seed, device="cpu")).results for seed in SEEDS]
     for seed in SEEDS:
         with stopped(2, 0):
-            train("finetune", config("finetune"), whole, seed=seed, device="cpu", checkpoint=tmp_path)
-    together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
+            train(RunSpec(config("finetune"), whole, seed=seed, device="cpu"), tmp_path)
+    together = train_replicas(RunSpec(config("finetune"), whole, device="cpu"), SEEDS, checkpoint=tmp_path)
     assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
     for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
     # And they leave the checkpoints that single runs go on from.
-    again = train("finetune", config("finetune"), whole, seed=SEEDS[0], device="cpu", checkpoint=tmp_path)
+    again = train(RunSpec(config("finetune"), whole, seed=SEEDS[0], device="cpu"), tmp_path).results
     assert again["cl1"].accuracy_matrix == alone[0]["cl1"].accuracy_matrix
 
 
@@ -106,11 +108,11 @@ def test_those_behind_catch_up_first(
 ) -> None:
     """A run of several seeds that was killed while it wrote its checkpoints goes on, as any other."""
     whole = hl.benchmarks.first(doubled(DIGITS), 3)
-    alone = [train("finetune", config("finetune"), whole, seed=seed, device="cpu") for seed in SEEDS]
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    alone = [train(RunSpec(config("finetune"), whole, seed=seed, device="cpu")).results for seed in SEEDS]
+    monkeypatch.setattr(checkpoints, "EVERY", 1)
     with stopped(*stop):
-        train("finetune", config("finetune"), whole, seed=SEEDS[1], device="cpu", checkpoint=tmp_path)
-    together = train_replicas("finetune", config("finetune"), whole, SEEDS, device="cpu", checkpoint=tmp_path)
+        train(RunSpec(config("finetune"), whole, seed=SEEDS[1], device="cpu"), tmp_path)
+    together = train_replicas(RunSpec(config("finetune"), whole, device="cpu"), SEEDS, checkpoint=tmp_path)
     assert [r["cl1"].accuracy_matrix for r in together] == [r["cl1"].accuracy_matrix for r in alone]
     for got, expected in zip(weights(made[-3:]), weights(made[:3]), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
@@ -121,18 +123,20 @@ def test_a_target_that_draws_random_numbers_is_refused() -> None:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(64, outputs))
 
     with pytest.raises(hl.InputError, match="the target draws random numbers"):
-        train_replicas("finetune", config("finetune"), DIGITS, (0, 1), device="cpu", target=dropping)
+        train_replicas(RunSpec(config("finetune"), DIGITS, device="cpu", parts=Parts(target=dropping)), (0, 1))
 
 
 def test_so_many_tasks_that_the_regularizer_draws_some_are_refused() -> None:
     most = hl.regularizers.MOST_TASKS
     many = hl.benchmarks.permuted_digits(most + 2)
-    together = partial(
-        train_replicas, "hnet", config("hnet", iterations=1, regularizer_form="auto"), seeds=(0, 1), scenarios=["cl1"]
-    )
-    assert len(together(hl.benchmarks.first(many, most + 1), device="cpu")) == 2
-    with pytest.raises(hl.InputError, match=f"with {most + 2} tasks its regularizer draws"):
-        together(many, device="cpu")
+
+    def together(benchmark: hl.benchmarks.Benchmark) -> list[Any]:
+        settings = config("hnet", iterations=1, regularizer_form="auto")
+        return list(train_replicas(RunSpec(settings, benchmark, ("cl1",), device="cpu"), (0, 1)))
+
+    assert len(together(hl.benchmarks.first(many, most + 1))) == 2
+    with pytest.raises(hl.InputError, match="its regularizer draws random numbers"):
+        together(many)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_methods_that_cannot_say_why(method: str, changed: dict[str, Any], reaso
     chosen = configure(method, "split-digits", iterations=1, **changed)
     with_channels = each_part(DIGITS, lambda examples: replace(examples, images=examples.images[:, None]))
     with pytest.raises(hl.InputError, match=f"{method} cannot train several seeds at once: {reason}"):
-        train_replicas(method, chosen, with_channels, (0, 1), device="cpu")
+        train_replicas(RunSpec(chosen, with_channels, device="cpu"), (0, 1))
 
 
 def test_a_subclass_says_for_itself_that_it_can() -> None:
@@ -163,7 +167,7 @@ def test_a_subclass_says_for_itself_that_it_can() -> None:
         learner_class = Own
 
     with pytest.raises(hl.InputError, match="own cannot train several seeds at once: its step needs more"):
-        train_replicas("own", OwnConfig(target="mlp-10", iterations=1), DIGITS, (0, 1), device="cpu")
+        train_replicas(RunSpec(OwnConfig(target="mlp-10", iterations=1), DIGITS, device="cpu"), (0, 1))
 
 
 def test_a_target_with_buffers_is_refused() -> None:
@@ -171,10 +175,10 @@ def test_a_target_with_buffers_is_refused() -> None:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, outputs))
 
     with pytest.raises(hl.InputError, match="its target has buffers"):
-        train_replicas("hnet", config("hnet"), DIGITS, (0, 1), device="cpu", target=target)
+        train_replicas(RunSpec(config("hnet"), DIGITS, device="cpu", parts=Parts(target=target)), (0, 1))
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_seeds_must_differ(seeds: tuple[int, ...]) -> None:
     with pytest.raises(hl.InputError, match="one seed each, all different"):
-        train_replicas("hnet", config("hnet"), DIGITS, seeds, device="cpu")
+        train_replicas(RunSpec(config("hnet"), DIGITS, device="cpu"), seeds)

@@ -185,7 +185,7 @@ def test_a_name_does_not_lead_out_of_the_results(name: str, tmp_path: Path) -> N
         with pytest.raises(hl.InputError, match="cannot be part of a file's name"):
             results.record_path(tmp_path, *run, "cl1", 0)
         with pytest.raises(hl.InputError, match="cannot be part of a file's name"):
-            hl.training.checkpoint_path(tmp_path, *run, ["cl1"], 0)
+            hl.checkpoints.checkpoint_path(tmp_path, *run, ["cl1"], 0)
 
 
 def test_a_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hyperlearn import cli, data, results, training
+from hyperlearn import checkpoints, cli, data, results, training
 
 # One run of each kind of state: task embeddings and Fisher information, networks that grow, importances of weights,
 # and replay, which draws random numbers while it trains.
@@ -33,7 +33,7 @@ PHASES: dict[CodeType, str] = {
 
 
 def run(method: str, folder: Path) -> int:
-    training.CHECKPOINT_EVERY = 2
+    checkpoints.EVERY = 2
     data.digits.cache_clear()
     arguments = ["run", "split-digits", method, "--iterations", "3", "--target", "mlp-10", *RUNS[method]]
     return cli.main([*arguments, "--results", str(folder)])

@@ -15,7 +15,7 @@ import pytest
 import hyperlearn as hl
 from hyperlearn import cli, results, sweeps
 from hyperlearn.methods import METHODS, SCENARIOS
-from hyperlearn.sweeps import Training
+from hyperlearn.sweeps import Cluster, Training
 
 SHORT = (("iterations", 20), ("target", "mlp-10"))
 
@@ -116,7 +116,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
 
 def test_a_clusters_machines_have_their_own_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client without a GPU may ask for one there: it gets as far as looking for the scheduler."""
-    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(sweeps, "CONNECT_SECONDS", 0.1)
     with pytest.raises(hl.InputError, match="no Dask scheduler answers"):
         sweeps.run(planned(tmp_path), cluster=Cluster(scheduler="tcp://127.0.0.1:9"), device="cuda")
 
@@ -128,7 +128,7 @@ def test_a_sweep_on_a_cluster_that_runs_already(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sweep, "trainings", lambda name, folder, *_: planned(folder))
+    monkeypatch.setattr(sweeps, "trainings", lambda name, folder, *_: planned(folder))
     command = ["sweep", "beta", "--scheduler", scheduler, "--results", str(tmp_path / "results")]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_a_sweep_on_a_cluster_that_runs_already(
     assert "6 of 6 done" in out
     assert "about 0:00:00 left" in out
     check(tmp_path / "results", one_worker)
-    monkeypatch.setattr(sweep, "_client", lambda *_: pytest.fail("nothing is left to do"))
+    monkeypatch.setattr(sweeps, "_client", lambda *_: pytest.fail("nothing is left to do"))
     assert cli.main(command) == 0
     assert "6 trainings, 6 of them with records already" in capsys.readouterr().out
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import hyperlearn as hl
+from hyperlearn.methods import Parts
 from hyperlearn.replicas import train_replicas
+from hyperlearn.spec import RunSpec
 from hyperlearn.swap import check_target
 from hyperlearn.training import Run
 
@@ -122,9 +124,8 @@ def small_config(method: str) -> Any:
 
 
 def made(method: str, target: Any, folder: Path | None = None) -> Run:
-    run = Run(method, small_config(method), BENCHMARK, None, 0, "cpu", target, None)
-    with run.random.current():
-        run.go(folder)
+    run = Run(RunSpec(small_config(method), BENCHMARK, device="cpu", parts=Parts(target=target)))
+    run.go(folder)
     return run
 
 
@@ -160,7 +161,7 @@ def test_what_a_target_holds_is_part_of_a_checkpoint(kind: str, method: str, tmp
 
     save = Run.save
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hl.training, "CHECKPOINT_EVERY", 3)
+        patch.setattr(hl.checkpoints, "EVERY", 3)
         patch.setattr(Run, "save", stop)
         with pytest.raises(Stop):
             made(method, target, tmp_path)
@@ -182,10 +183,10 @@ def test_a_function_that_returns_one_module_gives_independent_runs(method: str) 
 def test_replicas_of_such_targets_end_where_single_runs_do(method: str, kind: str) -> None:
     config = small_config(method)
     target = PAIRS[kind][0]
-    together = train_replicas(method, config, BENCHMARK, [0, 1], device="cpu", target=target)
+    together = train_replicas(RunSpec(config, BENCHMARK, device="cpu", parts=Parts(target=target)), [0, 1])
     for seed, results in enumerate(together):
         (scenario, result), *_ = results.items()
-        alone = hl.training.train(method, config, BENCHMARK, seed=seed, device="cpu", target=target)[scenario]
+        alone = hl.fit(config, BENCHMARK, seed, device="cpu", target=target).results[scenario]
         assert result.accuracy_matrix == alone.accuracy_matrix
 
 
@@ -200,7 +201,7 @@ class RecomputedAttribute(Attribute):
 )
 def test_replicas_that_cannot_be_are_refused(method: str, target: type[nn.Module]) -> None:
     with pytest.raises(hl.InputError, match=r"cannot train several seeds at once|several seeds cannot train at once"):
-        train_replicas(method, small_config(method), BENCHMARK, [0, 1], device="cpu", target=target)
+        train_replicas(RunSpec(small_config(method), BENCHMARK, device="cpu", parts=Parts(target=target)), [0, 1])
 
 
 class Listed(Plain):

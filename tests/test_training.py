@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import hyperlearn as hl
-from hyperlearn import recipes, training
+from hyperlearn import checkpoints, training
 from hyperlearn.inference import Prediction
 from hyperlearn.methods import METHODS, SCENARIOS, Learner, Scenario
 from hyperlearn.methods.hypernet import HypernetLearner
@@ -83,11 +83,11 @@ def test_an_interrupted_run_goes_on_to_the_same_record(
     method: str, stop: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped within the first task, within a later one, and at the very end of one."""
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
-    whole = hl.run_scenarios(method, DIGITS, seed=1, **short(method))
+    monkeypatch.setattr(checkpoints, "EVERY", 4)
+    whole = hl.fit(method, DIGITS, seed=1, **short(method)).results
     with stopped(*stop):
-        hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
-    resumed = hl.run_scenarios(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
+        hl.fit(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method))
+    resumed = hl.fit(method, DIGITS, seed=1, checkpoint=tmp_path, **short(method)).results
     assert resumed.keys() == whole.keys()
     for scenario in whole:
         assert resumed[scenario].same_measurement(whole[scenario])
@@ -139,7 +139,7 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
 
 
 def test_one_training_of_a_hypernetwork_serves_all_scenarios() -> None:
-    together = hl.run_scenarios("hnet", DIGITS, **short("hnet"))
+    together = hl.fit("hnet", DIGITS, **short("hnet")).results
     assert tuple(together) == SCENARIOS
     alone = hl.run("hnet", DIGITS, "cl3", **short("hnet"))
     assert alone.same_measurement(together["cl3"])
@@ -149,7 +149,7 @@ def test_one_training_of_a_hypernetwork_serves_all_scenarios() -> None:
 
 def test_baselines_train_differently_in_each_scenario() -> None:
     with pytest.raises(hl.InputError, match="finetune trains differently in each scenario; name one of"):
-        hl.run_scenarios("finetune", DIGITS, ["cl1", "cl2"])
+        hl.fit("finetune", DIGITS, scenarios=["cl1", "cl2"])
     sizes = [hl.run("finetune", DIGITS, s, **short("finetune")).parameters.target for s in SCENARIOS]
     assert sizes[0] == sizes[2] > sizes[1]  # a head for each task, one head
 
@@ -157,8 +157,8 @@ def test_baselines_train_differently_in_each_scenario() -> None:
 @pytest.mark.parametrize("method", ["finetune", "hnet"])
 def test_scenarios_are_named_and_measured_once(method: str) -> None:
     with pytest.raises(hl.InputError, match="name at least one scenario; there are cl1, cl2, cl3"):
-        hl.run_scenarios(method, DIGITS, [], **short(method))
-    assert list(hl.run_scenarios(method, DIGITS, ["cl2", "cl2"], **short(method, iterations=1))) == ["cl2"]
+        hl.fit(method, DIGITS, scenarios=[], **short(method))
+    assert list(hl.fit(method, DIGITS, scenarios=["cl2", "cl2"], **short(method, iterations=1)).results) == ["cl2"]
 
 
 def test_what_each_yardstick_is_for(seeds: range) -> None:
@@ -255,7 +255,7 @@ class WritesInPlace(nn.Module):
 @pytest.mark.parametrize("method", ["hnet", "lstm-net-iwr", "ewc", "scratch"])
 def test_a_target_that_cannot_be_batched_over_parameters(method: str, target: Callable[[int], nn.Module]) -> None:
     scenarios: Any = ["cl1"] if method == "ewc" else ["cl1", "cl2", "cl3"]
-    made = hl.run_scenarios(method, hl.benchmarks.first(DIGITS, 2), scenarios, **short(method, target=target))
+    made = hl.fit(method, hl.benchmarks.first(DIGITS, 2), scenarios=scenarios, **short(method, target=target)).results
     assert [result.scenario for result in made.values()] == scenarios
 
 
@@ -327,7 +327,7 @@ def test_the_mode_of_a_target_does_not_depend_on_where_a_run_began(
 
     run = partial(hl.run, "hnet", DIGITS, checkpoint=tmp_path, iterations=12, batch_size=16, chunk_size=50)
     whole = run(target=target(), checkpoint=None)
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(checkpoints, "EVERY", 5)
     with stopped(*stop):
         run(target=target())
     assert run(target=target()).same_measurement(whole)
@@ -390,7 +390,7 @@ def test_what_is_the_same_in_cl2_and_cl3_is_asked_for_once(method: str, monkeypa
         return predict(self, images, task, scenario)
 
     def run(scenarios: list[Scenario]) -> dict[Scenario, hl.results.Result]:
-        return recipes.run_scenarios(method, DIGITS, scenarios, **short(method))
+        return hl.fit(method, DIGITS, scenarios=scenarios, **short(method)).results
 
     monkeypatch.setattr(learner, "predict", counted)
     together = run(["cl3", "cl1", "cl2"])
@@ -409,7 +409,7 @@ def test_a_learner_that_does_not_say_so_is_asked_in_each_scenario(monkeypatch: p
             return found._replace(tasks=torch.full_like(found.tasks, -1)) if scenario == "cl2" else found
 
     monkeypatch.setattr(METHODS["hnet"], "learner_class", Other)
-    result = recipes.run_scenarios("hnet", DIGITS, ["cl2", "cl3"], **short("hnet"))
+    result = hl.fit("hnet", DIGITS, scenarios=["cl2", "cl3"], **short("hnet")).results
     assert result["cl2"].metrics.task_inference_accuracy is None
     assert result["cl3"].metrics.task_inference_accuracy is not None
 

@@ -3,16 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import hyperlearn as hl
 from hyperlearn import benchmarks, recipes, tuning
+from hyperlearn.callbacks import Callback
 from hyperlearn.cli import main
 from hyperlearn.data import Examples
 from hyperlearn.methods import METHODS, SCENARIOS
-from hyperlearn.training import Progress
 
 RESULTS = Path(__file__).parent.parent / "results"
 SHORT = {"iterations": [3], "chunk_size": [1_400]}
@@ -88,17 +89,18 @@ def test_a_search_goes_on_where_it_stopped_and_finds_the_best(tmp_path: Path) ->
 def test_two_searches_at_once_keep_each_others_trials(other: float, kept: list[float], tmp_path: Path) -> None:
     """And a point that both have trained counts once."""
 
-    def search(rate: float, progress: Progress | None = None) -> tuning.Search:
+    def search(rate: float, *callbacks: Callback) -> tuning.Search:
         grid = {"learning_rate": [rate], "iterations": [2]}
-        return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", progress=progress)
+        return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", callbacks=callbacks)
 
     beside = [other]
 
-    def meanwhile(task: int, step: int) -> None:
-        if beside:
-            search(beside.pop())
+    class Meanwhile(Callback):
+        def on_step(self, run: Any, loss: Any) -> None:
+            if beside:
+                search(beside.pop())
 
-    assert [trial.config["learning_rate"] for trial in search(0.02, meanwhile).trials] == kept
+    assert [trial.config["learning_rate"] for trial in search(0.02, Meanwhile()).trials] == kept
 
 
 def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) -> None:
@@ -112,12 +114,12 @@ def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) 
 def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:
     """Where a training on all tasks is long. It says so, and does not mix with a search over all."""
     grid = {"beta": [0.01], **SHORT}
-    found = tuning.search("hnet", "split-digits", grid, tmp_path, tasks=2)
+    two = tuning.validation_tasks("split-digits", 2)
+    found = tuning.search("hnet", two, grid, tmp_path)
     assert found.tasks == 2
     assert tuning.read(tuning.search_path(tmp_path, "split-digits", "hnet")) == found
-    two = tuning.validation_tasks("split-digits", 2)
     config = recipes.configure("hnet", "split-digits", beta=0.01, iterations=3, chunk_size=1_400)
-    made = hl.training.train("hnet", config, two)
+    made = hl.fit(config, two).results
     assert found.trials[0].accuracy == {name: result.average_accuracy for name, result in made.items()}
     with pytest.raises(hl.InputError, match=r"the first 2 tasks \(\d+ images\), not all tasks"):
         tuning.search("hnet", "split-digits", grid, tmp_path)
