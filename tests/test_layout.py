@@ -26,13 +26,19 @@ LAYERS = [
     ["recipes"],
     ["tuning"],
     ["tables", "plots", "widgets"],
+    ["live"],
     ["sweep"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What shows results needs them and nothing that makes them.
-ONLY = {"plots": {"results"}, "widgets": {"results", "errors"}, "tables": {"results", "errors"}}
+ONLY = {
+    "plots": {"results"},
+    "widgets": {"results", "errors"},
+    "tables": {"results", "errors"},
+    "live": {"plots", "data", "params", "errors"},
+}
 
 
 def top(path: Path) -> str:
