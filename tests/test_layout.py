@@ -37,7 +37,7 @@ ONLY = {
     "plots": {"results"},
     "widgets": {"results", "errors"},
     "tables": {"results", "errors"},
-    "live": {"plots", "data", "params", "errors"},
+    "live": {"plots", "hypernets", "inference", "data", "params", "errors"},
 }
 
 

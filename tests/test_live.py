@@ -24,7 +24,7 @@ from hyperlearn.data import Batch
 from hyperlearn.live import numbers
 
 ROOT = Path(__file__).parents[1]
-FIGURES = [("04_a_network_that_writes_a_network", "plane")]
+FIGURES = [("04_a_network_that_writes_a_network", "plane"), ("09_which_task", "drawing")]
 BOOK, LIVE = ROOT / "book", ROOT / "hyperlearn" / "live"
 
 
@@ -226,6 +226,144 @@ def test_a_plane_is_one_piece_of_html() -> None:
 def test_a_plane_of_other_shapes_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(hl.InputError):
         small_plane(**changes)
+
+
+def test_the_networks_that_the_page_writes_in_chapter_9_have_the_same_logits() -> None:
+    settings, text = started_with(figure_of("09_which_task", "drawing"))
+    stored = unpack(text)
+    hidden = [shape[0] for shape in settings["shapes"][::2]][:-1]
+    target = hl.nets.MLP(settings["side"] ** 2, hidden, 2)
+    tasks, task_dim = stored["task_embeddings"].shape
+    hypernet = hl.LSTMHypernet(
+        target,
+        tasks,
+        chunk_size=len(stored["head.weight"]),
+        task_dim=task_dim,
+        chunk_dim=stored["chunk_embeddings"].shape[1],
+        hidden_size=stored["head.weight"].shape[1],
+    )
+    images = stored.pop("images").float() / 255
+    digits = stored.pop("labels").tolist()
+    hypernet.load_state_dict(stored)
+    with torch.no_grad():
+        ours = hl.inference.task_logits(target, hypernet.params(range(tasks)), images)
+    script = """const numbers = await unpack(given.text);
+        const size = given.side ** 2;
+        const images = given.digits.map((_, i) => numbers.images.values.subarray(i * size, (i + 1) * size));
+        return given.names.map((_, task) => {
+          const layers = unflatten(writeTask(numbers, task, given.count), given.shapes);
+          return images.map((image) => [...perceptron(layers, Float32Array.from(image, (value) => value / 255))]);
+        });"""
+    given = {**settings, "text": text, "digits": digits, "count": hl.count(target)}
+    theirs = torch.tensor(node(script, "common.js", "drawing.js", given=given))
+    assert theirs.shape == (5, 10, 2)
+    assert digits == list(range(10))
+    assert ours.std() > 1
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-3)
+
+
+def test_a_small_lstm_hypernetwork_writes_the_same_in_the_page() -> None:
+    """Its last chunk is cut, and its sizes are all different."""
+    torch.manual_seed(0)
+    target = nn.Linear(4, 3)
+    hypernet = hl.LSTMHypernet(target, 2, chunk_size=4, task_dim=2, chunk_dim=3, hidden_size=5)
+    hl.live.round_(hypernet)
+    script = "const numbers = await unpack(given); return [0, 1].map((task) => [...writeTask(numbers, task, 15)]);"
+    text = numbers.pack({}, dict(hypernet.named_parameters()))
+    theirs = torch.tensor(node(script, "common.js", "drawing.js", given=text))
+    torch.testing.assert_close(theirs, hypernet.flat([0, 1]).detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_entropy_in_the_page_is_that_of_the_library() -> None:
+    torch.manual_seed(0)
+    logits = torch.cat([5 * torch.randn(20, 3), torch.tensor([[0.0, 0.0, -200.0], [90.0, 0.0, 0.0], [1.0, 1.0, 1.0]])])
+    script = "return given.map(entropy);"
+    theirs = torch.tensor(node(script, "common.js", "drawing.js", given=logits.tolist()))
+    torch.testing.assert_close(theirs, hl.inference.entropy(logits), rtol=1e-4, atol=1e-7)
+
+
+def test_entropies_are_readable() -> None:
+    values = [0.6931, 0.0102, 0.00321, 3.4e-12, 0]
+    assert node("return given.map(readable);", "common.js", "drawing.js", given=values) == [
+        "0.69",
+        "0.01",
+        "3·10⁻³",
+        "3·10⁻¹²",
+        "0",
+    ]
+
+
+STROKES = [
+    [[[0.1, 0.1], [0.1, 0.4]]],  # in a corner
+    [[[0.1, 0.8], [0.9, 0.8], [0.9, 0.1]], [[0.5, 0.5]]],  # large, its mass to one side, and a dot
+    [[[0.5, 0.5]]],  # a dot alone
+]
+
+
+@pytest.mark.parametrize("side", [28, 8])
+def test_drawings_are_scaled_and_centred(side: int) -> None:
+    script = "return given.strokes.map((strokes) => [...normalized(strokes, given.side, given.box)]);"
+    given = {"strokes": STROKES, "side": side, "box": 20 if side == 28 else 8}
+    drawn = torch.tensor(node(script, "common.js", "drawing.js", given=given)).view(-1, side, side)
+    assert drawn.min() == 0
+    assert drawn.max() <= 1
+    middles = torch.arange(side) + 0.5
+    for image in drawn:
+        assert (image > 0.5).any()
+        if side == 28:
+            assert (image.sum(0) * middles).sum() / image.sum() == pytest.approx(14, abs=0.2)
+            assert (image.sum(1) * middles).sum() / image.sum() == pytest.approx(14, abs=0.2)
+            inked = (image > 0.5).nonzero()
+            assert (inked.amax(0) - inked.amin(0)).max() <= 20
+    assert drawn[0].sum(0).gt(0.5).sum() < drawn[0].sum(1).gt(0.5).sum()  # an upright stroke stays upright
+
+
+def test_soft_edges_have_the_distance_from_the_line() -> None:
+    script = "return [...inked([[[1.5, 2.5], [4.5, 2.5]]], 6, 1)];"
+    image = torch.tensor(node(script, "common.js", "drawing.js")).view(6, 6)
+    torch.testing.assert_close(image[2], torch.tensor([0.5, 1, 1, 1, 1, 0.5]))
+    torch.testing.assert_close(image[:, 2], torch.tensor([0, 0.5, 1, 0.5, 0, 0]))
+    assert image[1, 0] == pytest.approx(1.5 - 2**0.5, abs=1e-6)
+
+
+def small_drawing(**changes: Any) -> hl.live.DrawADigit:
+    torch.manual_seed(0)
+    target = hl.nets.MLP(16, [4], 2)
+    given: dict[str, Any] = {
+        "hypernet": hl.LSTMHypernet(target, 2, chunk_size=20, task_dim=2, chunk_dim=3, hidden_size=4),
+        "target": target,
+        "examples": Batch(torch.rand(4, 4, 4), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])),
+        "classes": [("0", "1"), ("2", "3")],
+        "caption": "A caption.",
+        "box": 4,
+    }
+    return hl.live.DrawADigit(**(given | changes))
+
+
+def test_a_pad_is_one_piece_of_html() -> None:
+    pad = small_drawing()
+    html = pad._repr_html_()
+    assert html == small_drawing()._repr_html_()
+    settings, text = started_with(html)
+    assert settings["classes"] == [["0", "1"], ["2", "3"]]
+    assert unpack(text)["labels"].tolist() == [0, 1, 2, 3]
+    assert re.findall(r"""\b(?:src|href)=["'](?!data:)|https?:|\brequire\(""", html.replace(text, "")) == []
+    assert repr(pad) == "DrawADigit(2 tasks)"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hypernet": hl.ChunkedHypernet(nn.Linear(4, 2), 2, chunk_size=4, task_dim=2, chunk_dim=2, hidden=[3])},
+        {"classes": [("0", "1")]},
+        {"classes": [("0", "1"), ("2", "3", "4")]},
+        {"start": 4},
+    ],
+    ids=["hypernet", "tasks", "labels", "start"],
+)
+def test_a_pad_of_other_shapes_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(hl.InputError):
+        small_drawing(**changes)
 
 
 def load(name: str) -> ModuleType:

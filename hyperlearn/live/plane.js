@@ -55,6 +55,7 @@ function plane(stage, { names, classes, colors, reach, shapes, side, first }, nu
   const flags = names.map((name, task) => {
     const flag = make("button", { class: "hl-flag", type: "button", "aria-label": `Go to the embedding of ${name}` }, name);
     flag.style.setProperty("--task", colors[task]);
+    flag.classList.toggle("hl-low", embeddings[task][1] > 0.7 * reach); // at the upper edge the name goes below the place
     flag.addEventListener("click", () => fly(embeddings[task]));
     return place(flag, embeddings[task]);
   });

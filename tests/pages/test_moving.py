@@ -8,6 +8,8 @@ from browsing import SITE, WIDTHS, Visit
 BOOK = SITE / "book"
 PLANES = [BOOK / "intro.html", BOOK / "04_a_network_that_writes_a_network.html"]
 
+DRAWING = BOOK / "09_which_task.html"
+
 every_plane = pytest.mark.parametrize("path", PLANES, ids=lambda path: path.stem)
 every_width = pytest.mark.parametrize("width", WIDTHS)
 
@@ -48,6 +50,17 @@ class Plane:
 
 def all_differ(before, after):
     return {what: before[what] != after[what] for what in before} == dict.fromkeys(before, True)
+
+
+def finger(page):
+    """Touches the screen: a function of "touchStart", "touchMove" and "touchEnd" and a place."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *place):
+        points = [{"x": place[0], "y": place[1]}] if place else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return touch
 
 
 @every_plane
@@ -106,13 +119,7 @@ def test_the_dot_follows_a_finger(browser, path):
     visit = Visit(browser, path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     plane = Plane(visit.page)
     first = plane.shown()
-    finger = visit.page.context.new_cdp_session(visit.page)
-    scrolled = visit.page.evaluate("scrollY")
-
-    def touch(kind, *place):
-        points = [{"x": place[0], "y": place[1]}] if place else []
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
+    touch, scrolled = finger(visit.page), visit.page.evaluate("scrollY")
     (x, y), end = plane.place("4 or 5"), plane.place("0 or 1")
     touch("touchStart", x, y)
     for step in range(1, 6):
@@ -124,6 +131,111 @@ def test_the_dot_follows_a_finger(browser, path):
     assert visit.page.evaluate("scrollY") == scrolled  # the finger moves the dot and not the page
     plane.flag("6 or 7").tap()
     assert plane.shown()["statement"].startswith("Written here: a network for 6 or 7")
+    visit.page.close()
+    assert visit.errors == []
+
+
+class Pad:
+    """The figure to draw in, and what it shows now."""
+
+    def __init__(self, page):
+        self.page = page
+        self.figure = page.locator("[data-hyperlearn-live=drawing][data-written]")
+        self.figure.wait_for()
+        self.pad = self.figure.locator(".hl-pad")
+        self.pad.scroll_into_view_if_needed()
+
+    def shown(self):
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return {
+            "image": self.figure.locator(".hl-seen canvas").evaluate("canvas => canvas.toDataURL()"),
+            "entropies": self.figure.locator(".hl-amount").all_inner_texts(),
+            "marks": self.figure.locator(".hl-mark").evaluate_all("marks => marks.map(mark => mark.style.left)"),
+            "verdict": self.figure.get_by_role("status").inner_text(),
+        }
+
+    def believed(self):
+        """The number of the one network that is believed."""
+        flags = self.figure.locator("li").evaluate_all("rows => rows.map(row => row.dataset.believed)")
+        assert flags.count("true") == 1
+        return flags.index("true")
+
+    def at(self, x, y):
+        box = self.pad.bounding_box()
+        return box["x"] + box["width"] * x, box["y"] + box["height"] * y
+
+
+SEVEN = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]
+
+
+def is_an_answer(pad, shown, before):
+    assert all_differ(before, shown)
+    assert len(shown["entropies"]) == 5
+    places = [float(place.removesuffix("%")) for place in shown["marks"]]
+    assert places.index(min(places)) == pad.believed()
+    assert pad.figure.locator(".hl-says").all_inner_texts() != ["–"] * 5
+
+
+@every_width
+def test_a_digit_is_drawn_with_the_mouse(browser, width):
+    visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
+    pad = Pad(visit.page)
+    before = pad.shown()
+    visit.page.mouse.move(*pad.at(*SEVEN[0]))
+    visit.page.mouse.down()
+    for place in SEVEN[1:]:
+        visit.page.mouse.move(*pad.at(*place), steps=5)
+    drawn = pad.shown()
+    is_an_answer(pad, drawn, before)
+    visit.page.mouse.up()
+    visit.page.mouse.move(*pad.at(0.1, 0.1))
+    assert pad.shown() == drawn
+    visit.page.mouse.down()  # a second stroke, of one point, joins the first
+    assert pad.shown()["image"] not in (drawn["image"], before["image"])
+    visit.page.mouse.up()
+    pad.figure.get_by_role("button", name="clear").click()
+    assert pad.shown()["verdict"] == "Nothing is drawn yet."
+    assert pad.shown()["entropies"] == [""] * 5
+    visit.page.close()
+    assert visit.errors == []
+
+
+def test_a_digit_is_drawn_with_a_finger(browser):
+    visit = Visit(browser, DRAWING, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    pad = Pad(visit.page)
+    before, scrolled = pad.shown(), visit.page.evaluate("scrollY")
+    touch = finger(visit.page)
+    touch("touchStart", *pad.at(*SEVEN[0]))
+    for place in SEVEN[1:]:
+        touch("touchMove", *pad.at(*place))
+    touch("touchEnd")
+    is_an_answer(pad, pad.shown(), before)
+    assert visit.page.evaluate("scrollY") == scrolled
+    visit.page.close()
+    assert visit.errors == []
+
+
+@every_width
+def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser, width):
+    visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
+    pad = Pad(visit.page)
+    begin = pad.shown()
+    seen = []
+    for digit in range(10):
+        button = pad.figure.get_by_role("button", name=f"The test digit {digit}")
+        button.focus()
+        visit.page.keyboard.press("Enter")
+        seen.append(pad.shown())
+        assert button.get_attribute("aria-pressed") == "true"
+        assert ("right" in seen[-1]["verdict"]) or (f"It was the digit {digit}" in seen[-1]["verdict"])
+    assert begin in seen
+    for what in ("a face", "a letter", "noise"):
+        pad.figure.get_by_role("button", name=what).focus()
+        visit.page.keyboard.press("Space")
+        seen.append(pad.shown())
+        assert seen[-1]["verdict"].endswith(f"It was shown {what}.")
+        pad.believed()
+    assert len({shown["image"] for shown in seen}) == 13
     visit.page.close()
     assert visit.errors == []
 
@@ -145,14 +257,14 @@ def test_the_dot_invites_the_reader_once(browser):
     assert visit.errors == []
 
 
-@every_plane
+@pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
 def test_a_page_without_scripts_shows_the_still_picture(browser, path):
     page = browser.new_page(java_script_enabled=False)
     page.goto(path.as_uri())
-    still = page.locator("[data-hyperlearn-live=plane] img")
+    still = page.locator("[data-hyperlearn-live] img")
     assert still.is_visible()
     assert still.get_attribute("alt")
-    assert page.locator(".hl-dot").count() == 0
+    assert page.locator(".hl-dot, .hl-pad").count() == 0
     page.close()
 
 
@@ -202,9 +314,13 @@ COLAB = """html => {
 
 @pytest.mark.parametrize("how", [JUPYTER, COLAB], ids=["jupyter", "colab"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_figure_works_in_a_notebook(browser, how, dark):
-    source = PLANES[1].read_text(encoding="utf-8")
-    (html,) = re.findall(r'<figure class="hl-live hl-plane".*?</figure>', source, re.S)
+@pytest.mark.parametrize(
+    ("path", "button", "said"),
+    [(PLANES[1], "2 or 3", "Written here: a network for 2 or 3"), (DRAWING, "a face", "It was shown a face")],
+    ids=["plane", "drawing"],
+)
+def test_the_figure_works_in_a_notebook(browser, path, button, said, how, dark):
+    (html,) = re.findall(r"<figure class=\"hl-live .*?</figure>", path.read_text(encoding="utf-8"), re.S)
     page = browser.new_page(reduced_motion="reduce")
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -213,7 +329,7 @@ def test_the_figure_works_in_a_notebook(browser, how, dark):
     page.evaluate(how, f'<div style="{colors}">{html}</div>')
     where = page.frame_locator("iframe") if how is COLAB else page
     where.locator(f"[data-ready][data-theme={'dark' if dark else 'light'}]").wait_for()
-    where.get_by_role("button", name="2 or 3").click()
-    where.get_by_text("Written here: a network for 2 or 3").wait_for()
+    where.get_by_role("button", name=button).click()
+    where.get_by_role("status").filter(has_text=said).wait_for()
     page.close()
     assert errors == []
