@@ -293,6 +293,13 @@ def test_entropies_are_readable() -> None:
     ]
 
 
+def test_entropies_stand_on_a_logarithmic_scale() -> None:
+    script = "return given.map((value) => placeOf(value, -15));"
+    values = [0, 1e-20, 1e-15, (1e-15 * 0.69314718) ** 0.5, 0.69314718, 1]
+    places = node(script, "common.js", "drawing.js", given=values)
+    assert places == pytest.approx([0, 0, 0, 0.5, 1, 1], abs=1e-6)
+
+
 STROKES = [
     [[[0.1, 0.1], [0.1, 0.4]]],  # in a corner
     [[[0.1, 0.8], [0.9, 0.8], [0.9, 0.1]], [[0.5, 0.5]]],  # large, its mass to one side, and a dot

@@ -99,6 +99,12 @@ function readable(value) {
   return `${digit}·10⁻${[...power].map((figure) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[figure]).join("")}`;
 }
 
+// Where an entropy of two labels stands on a logarithmic scale, from 0 at 10 to the power of lowest to 1 at its largest.
+function placeOf(value, lowest) {
+  const most = Math.log10(Math.LN2);
+  return clamp((Math.log10(value) - lowest) / (most - lowest), 0, 1);
+}
+
 // What is no digit, drawn in a square from 0 to 1.
 function face() {
   const arc = (x, y, r, from, to) =>
@@ -177,7 +183,7 @@ function drawing(stage, { names, classes, colors, shapes, side, box, lowest, fir
   });
   const head = `A hypernetwork wrote these networks in this page, ${count.toLocaleString("en")} weights each.`;
   const axis = make("div", { class: "hl-axis", "aria-hidden": "true" });
-  axis.append(make("span", {}, "sure"), make("span", {}, "entropy"), make("span", {}, "in doubt"));
+  axis.append(make("span", {}, "sure"), make("span", { class: "hl-what" }, "entropy"), make("span", {}, "in doubt"));
   const labels = make("div", { class: "hl-labels", "aria-hidden": "true" });
   labels.append(make("span", {}, "network for"), make("span", {}, "says"), axis);
   const list = make("ul", {}, ...rows.map(({ row }) => row));
@@ -213,8 +219,7 @@ function drawing(stage, { names, classes, colors, shapes, side, box, lowest, fir
       answer.textContent = known ? says[task] : networks[task] ? "–" : "…";
       amount.textContent = known ? readable(doubts[task]) : "";
       mark.hidden = !known;
-      const place = Math.log10(Math.max(doubts[task], 1e-300));
-      mark.style.left = `${100 * clamp(1 - (place - Math.log10(Math.LN2)) / (lowest - Math.log10(Math.LN2)), 0, 1)}%`;
+      mark.style.setProperty("--at", known ? placeOf(doubts[task], lowest) : 0);
       believed.textContent = task === chosen ? "believed" : "";
       row.dataset.believed = task === chosen;
     });

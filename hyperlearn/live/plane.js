@@ -68,7 +68,7 @@ function plane(stage, { names, classes, colors, reach, shapes, side, first }, nu
     "aria-valuemax": reach.toFixed(2),
   });
   const hint = make("span", { class: "hl-hint", "aria-hidden": "true" }, "drag me");
-  const map = make("div", { class: "hl-plane" }, ground, ...flags, dot, hint);
+  const map = make("div", { class: "hl-map" }, ground, ...flags, dot, hint);
   const told = make("span", { class: "hl-place", "aria-hidden": "true" });
   const side1 = make("div", { class: "hl-told" }, make("p", { class: "hl-head" }, "two numbers ", told), map);
 

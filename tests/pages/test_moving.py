@@ -22,7 +22,7 @@ class Plane:
         self.figure = page.locator("[data-hyperlearn-live=plane][data-ready]")
         self.figure.wait_for()
         self.figure.scroll_into_view_if_needed()
-        self.map = self.figure.locator("div.hl-plane")
+        self.map = self.figure.locator(".hl-map")
         self.dot = self.figure.get_by_role("slider")
 
     def shown(self):
@@ -150,7 +150,9 @@ class Pad:
         return {
             "image": self.figure.locator(".hl-seen canvas").evaluate("canvas => canvas.toDataURL()"),
             "entropies": self.figure.locator(".hl-amount").all_inner_texts(),
-            "marks": self.figure.locator(".hl-mark").evaluate_all("marks => marks.map(mark => mark.style.left)"),
+            "marks": self.figure.locator(".hl-mark").evaluate_all(
+                "marks => marks.map(mark => Number(mark.style.getPropertyValue('--at')))"
+            ),
             "verdict": self.figure.get_by_role("status").inner_text(),
         }
 
@@ -171,8 +173,7 @@ SEVEN = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]
 def is_an_answer(pad, shown, before):
     assert all_differ(before, shown)
     assert len(shown["entropies"]) == 5
-    places = [float(place.removesuffix("%")) for place in shown["marks"]]
-    assert places.index(min(places)) == pad.believed()
+    assert shown["marks"].index(min(shown["marks"])) == pad.believed()
     assert pad.figure.locator(".hl-says").all_inner_texts() != ["–"] * 5
 
 
