@@ -1,4 +1,5 @@
-"""What the site gets while it is built: the table of the run times, and each page's description.
+"""What the site gets while it is built: figures of the chapters on other pages, the table of the run times, and each
+page's description.
 
 Sphinx loads this file as an extension, by `_config.yml`.
 """
@@ -18,6 +19,7 @@ from docutils import nodes
 BOOK = Path(__file__).resolve().parent
 TIMES = BOOK.parent / "results" / "book"
 PROFILES = ("quick", "full")
+LIVE = re.compile(r"<!-- live figure: (?P<chapter>\w+), (?P<kind>\w+) -->")
 TABLE, MACHINES = "<!-- run times -->", "<!-- machines -->"
 
 
@@ -88,7 +90,17 @@ def page(text: str) -> str:
     return text.replace(TABLE, table(chapters)).replace(MACHINES, machines(chapters))
 
 
+def live(chapter: Path, kind: str) -> str:
+    """The figure that computes, as a chapter stores it, as a block of Markdown."""
+    cells = json.loads(chapter.read_text())["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    texts = ["".join(data.get("text/html", "")) for data in outputs]
+    (text,) = [text for text in texts if f'data-hyperlearn-live="{kind}"' in text]
+    return f"`````{{raw}} html\n{text}\n`````"
+
+
 def write(app: Any, name: str, source: list[str]) -> None:
+    source[0] = LIVE.sub(lambda found: live(BOOK / f"{found['chapter']}.ipynb", found["kind"]), source[0])
     if name == "book/run_times":
         source[0] = page(source[0])
 

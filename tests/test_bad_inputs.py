@@ -18,7 +18,7 @@ import torch
 from test_cli import fails
 
 import hyperlearn as hl
-from hyperlearn import cli, results, sweeps, training
+from hyperlearn import checkpoints, cli, results, sweeps, training
 from hyperlearn.data import mnist
 
 RUN = ["run", "split-digits", "finetune", "--iterations", "4", "--target", "mlp-10"]

@@ -27,13 +27,18 @@ LAYERS = [
     ["trained"],
     ["tuning"],
     ["tables", "plots", "widgets"],
-    ["sweeps"],
+    ["live", "sweeps"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What shows results needs them and nothing that makes them.
-ONLY = {"plots": {"results"}, "widgets": {"results", "errors"}, "tables": {"results", "errors"}}
+ONLY = {
+    "plots": {"results"},
+    "widgets": {"results", "errors"},
+    "tables": {"results", "errors"},
+    "live": {"plots", "hypernets", "inference", "data", "params", "errors"},
+}
 
 
 def top(path: Path) -> str:

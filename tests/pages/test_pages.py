@@ -1,20 +1,13 @@
 """The built pages, opened from disk in a real browser that has no network."""
 
-import os
 import re
-import shutil
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
-
-BUILD = Path(__file__).parents[2] / "_build"
-SITE = BUILD / "html"
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-WIDTHS = [1280, 390]  # a laptop, a phone
+from browsing import BUILD, SITE, WIDTHS, Visit, skip_or_fail
 
 THEMES = ["light", "dark"]
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"  # `make test` has npm fetch it
@@ -31,59 +24,6 @@ def name_of(path):
 EACH = [pytest.param(path, id=name_of(path), marks=pytest.mark.xdist_group(name_of(path))) for path in PAGES]
 every_page = pytest.mark.parametrize("path", EACH)
 every_opened_page = pytest.mark.parametrize("opened", EACH, indirect=True, scope="module")
-
-
-def skip_or_fail(missing):
-    pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if not PAGES:
-        skip_or_fail("no built site: run `make site`")
-    if not CHROMIUM:
-        skip_or_fail("no Chromium")
-    switches = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """An opened page, and all that went wrong or asked for the network while it was open."""
-
-    def __init__(self, browser, path):
-        self.path = path
-        self.errors = []
-        self.page = browser.new_page(
-            viewport={"width": WIDTHS[0], "height": 900}, color_scheme="light", reduced_motion="reduce"
-        )
-        self.page.set_default_timeout(120_000)  # a busy CI machine takes its time
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(f"did not load: {request.url}"))
-        self.page.route("**/*", self.from_disk_only)
-        self.page.goto(path.as_uri(), wait_until="load")
-        # A cell that is opened would fade in for a while, and be too faint to read meanwhile.
-        self.page.add_style_tag(
-            content="*, ::before, ::after { animation: none !important; transition: none !important; }"
-        )
-        self.page.evaluate("window.MathJax && MathJax.startup.promise")
-
-    def from_disk_only(self, route):
-        local = urlsplit(route.request.url).scheme in {"file", "data", "blob"}
-        route.continue_() if local else route.abort()
-
-    def resize(self, width):
-        self.page.set_viewport_size({"width": width, "height": 900})
-        # What follows a change of the width, book.js's observer among it, has run two frames later.
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def use(self, theme):
-        """Light or dark, as the reader's system would have it."""
-        self.page.emulate_media(color_scheme=theme)
-        self.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
 
 
 @pytest.fixture(scope="module")

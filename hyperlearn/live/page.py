@@ -1,0 +1,60 @@
+"""The HTML of a figure that computes: its style, its still picture, its scripts and its numbers in one piece."""
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+HERE = Path(__file__).parent
+
+
+@cache
+def source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def picture(figure: Figure) -> bytes:
+    """A figure as a small PNG; closes it."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    plt.close(figure)
+    Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()
+
+
+def render(
+    kind: str, settings: Mapping[str, Any], numbers: str, *, lead: str, caption: str, still: bytes, alt: str
+) -> str:
+    """One ``<figure>`` with all that it needs.
+
+    Args:
+        kind: names the script and the style, ``kind.js`` and ``kind.css``, and the function that starts the figure.
+        settings: what the function is given beside the numbers.
+        numbers: from `pack`.
+        lead: the sentence above the figure, as HTML.
+        caption: the text below it, as HTML.
+        still: a PNG, shown where no script runs.
+        alt: says in words what the still picture shows.
+    """
+    # The id depends on the content alone, so that running a notebook again gives the same output.
+    name = f"hl-{uuid5(NAMESPACE_URL, kind + numbers + lead).hex[:12]}"
+    given = json.dumps(settings).replace("</", "<\\/")
+    image = f"data:image/png;base64,{base64.b64encode(still).decode()}"
+    return (
+        f'<figure class="hl-live hl-{kind}" id="{name}" data-hyperlearn-live="{kind}">\n'
+        f"<style>\n{source('common.css')}{source(f'{kind}.css')}</style>\n"
+        f'<p class="hl-lead">{lead}</p>\n'
+        f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}"></div>\n'
+        f"<figcaption>{caption}</figcaption>\n"
+        f'<script>\n(() => {{\n"use strict";\n{source("common.js")}\n{source(f"{kind}.js")}\n'
+        f'start(document.getElementById("{name}"), {kind}, {given}, "{numbers}");\n}})();\n</script>\n</figure>'
+    )
