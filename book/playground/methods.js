@@ -61,9 +61,9 @@
       return own;
     }
 
-    /** Numbers that are trained, and those that are kept for old tasks beside them. */
+    /** How many numbers are trained, kept for old tasks, and held beside that while a task is learnt. */
     sizes() {
-      return { trained: this.theta.length, kept: 0 };
+      return { trained: this.theta.length, kept: 0, held: 0 };
     }
   }
 
@@ -115,7 +115,7 @@
     }
 
     sizes() {
-      return { trained: this.theta.length, kept: this.ended ? 2 * this.theta.length : 0 };
+      return { trained: this.theta.length, kept: this.ended ? 2 * this.theta.length : 0, held: 0 };
     }
   }
 
@@ -150,7 +150,7 @@
     }
 
     sizes() {
-      return { trained: this.theta.length, kept: this.memory.y.length * (this.setting.inputs + 1) };
+      return { trained: this.theta.length, kept: this.memory.y.length * (this.setting.inputs + 1), held: 0 };
     }
   }
 
@@ -216,9 +216,10 @@
       return hl.surest(seen, rows, classes);
     }
 
+    /** Kept are the embeddings of old tasks, which are among the trained; held is what the regulariser compares with. */
     sizes() {
-      const { numel, taskDim } = this.hypernet;
-      return { trained: numel, kept: this.ended * taskDim, writes: this.target.numel, chunks: this.hypernet.chunks };
+      const { numel, taskDim, written } = this.hypernet;
+      return { trained: numel, kept: this.ended * taskDim, held: this.ended * written };
     }
   }
 

@@ -26,7 +26,7 @@
       for (const layer of this.layers) {
         const [weight, bias] = this.views(theta, layer);
         const y = hl.affine(activations.at(-1), weight, bias, rows, layer.inputs, layer.outputs);
-        if (layer !== this.layers.at(-1)) y.forEach((value, i) => value < 0 && (y[i] = 0));
+        if (layer !== this.layers.at(-1)) for (let i = 0; i < y.length; i++) if (y[i] < 0) y[i] = 0;
         activations.push(y);
       }
       return activations;
@@ -50,7 +50,7 @@
         const [g, a] = squares ? [square(gradient), square(activations[number])] : [gradient, activations[number]];
         hl.addOuter(g, a, rows, inputs, outputs, ...this.views(total, layer));
         gradient = hl.returned(gradient, this.views(theta, layer)[0], rows, inputs, outputs);
-        if (number > 0) activations[number].forEach((value, i) => value > 0 || (gradient[i] = 0));
+        if (number > 0) for (let i = 0; i < gradient.length; i++) if (activations[number][i] <= 0) gradient[i] = 0;
       }
       return gradient;
     }
