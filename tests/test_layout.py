@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
     ["errors", "processor", "version"],
-    ["compiling", "memory", "metrics"],
+    ["compiling", "intervals", "memory", "metrics"],
     ["files"],
     ["params", "data", "records"],
     ["swap"],
@@ -25,14 +25,19 @@ LAYERS = [
     ["replicas"],
     ["recipes"],
     ["tuning"],
-    ["tables", "plots", "widgets"],
+    ["tables"],
+    ["plots", "widgets"],
     ["sweep"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What shows results needs them and nothing that makes them.
-ONLY = {"plots": {"results"}, "widgets": {"results", "errors"}, "tables": {"results", "errors"}}
+ONLY = {
+    "plots": {"results", "errors", "tables"},
+    "widgets": {"results", "errors"},
+    "tables": {"results", "errors", "intervals"},
+}
 
 
 def top(path: Path) -> str:
