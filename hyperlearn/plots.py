@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .results import Result
+from .errors import InputError
+from .results import Result, by_seed
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -81,6 +82,15 @@ def looks() -> Iterator[tuple[str, str]]:
         yield from ((color, MARKERS[(number + shift) % len(MARKERS)]) for number, color in enumerate(PALETTE))
 
 
+def _one_curve(label: str, runs: Result | Sequence[Result]) -> list[Result]:
+    """The runs of one curve, each seed once; `InputError` where they are of several scenarios or benchmarks."""
+    results = [runs] if isinstance(runs, Result) else list(runs)
+    measured = dict.fromkeys(f"{result.benchmark}, {result.scenario}" for result in results)
+    if len(measured) > 1:
+        raise InputError(f"{label}: one curve has records of {'; '.join(measured)}; draw a curve of each")
+    return list(by_seed(results).values())
+
+
 def accuracy_over_time(
     runs: Mapping[str, Result | Sequence[Result]], ax: Axes | None = None, chance: float | None = None
 ) -> Figure:
@@ -90,12 +100,14 @@ def accuracy_over_time(
         runs: for each label one result, or several of different seeds.
         ax: where to draw; default: a new figure.
         chance: accuracy of guessing, a fraction, drawn as a line.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
     if ax is None:
         ax = new()[1][0, 0]
     tasks = 0
     for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
-        results = [given] if isinstance(given, Result) else list(given)
+        results = _one_curve(label, given)
         curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
@@ -119,12 +131,16 @@ def accuracy_over_time(
 
 
 def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = None) -> Figure:
-    """Average accuracy of methods side by side: mean and standard deviation over seeds, and every seed as a dot."""
+    """Average accuracy of methods side by side: mean and standard deviation over seeds, and every seed as a dot.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
+    """
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
+    shown = {label: _one_curve(label, runs[label]) for label in labels}
     for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
-        values = [100 * result.average_accuracy for result in runs[label]]
+        values = [100 * result.average_accuracy for result in shown[label]]
         ax.errorbar(
             mean(values),
             row,
@@ -134,7 +150,7 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
             capsize=4,
         )
         ax.plot(values, [row + 0.18] * len(values), linestyle="none", marker=".", color=color, alpha=0.6)
-    ax.set_yticks(range(len(labels)), [f"{label} (n = {len(runs[label])})" for label in labels])
+    ax.set_yticks(range(len(labels)), [f"{label} (n = {len(shown[label])})" for label in labels])
     ax.invert_yaxis()
     ax.set_xlabel("average accuracy after the last task, %")
     return _figure(ax)
@@ -159,12 +175,15 @@ def memory_over_tasks(runs: Mapping[str, Sequence[Result]], ax: Axes | None = No
     Args:
         runs: for each label results that differ in their seed alone, at least one.
         ax: where to draw; default: a new figure.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
     if ax is None:
         ax = new()[1][0, 0]
     tasks = 0
     for (label, results), (color, marker) in zip(runs.items(), looks(), strict=False):
-        kept = np.array(kept_values(results[0])) / results[0].parameters.target
+        first = _one_curve(label, results)[0]
+        kept = np.array(kept_values(first)) / first.parameters.target
         tasks = max(tasks, len(kept))
         ax.plot(range(1, len(kept) + 1), kept, color=color, marker=marker, label=label)
     ax.set(xticks=range(1, tasks + 1), xlabel="tasks learnt", ylabel="values kept, in target networks", ylim=(0, None))

@@ -2,7 +2,10 @@
 
 import html.parser
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
@@ -39,6 +42,17 @@ def test_average_accuracy_shows_every_seed() -> None:
     (ax,) = plots.average_accuracy({"finetune": RUNS}).axes
     dots = next(line for line in ax.lines if line.get_marker() == ".")
     assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
+
+
+@pytest.mark.parametrize("draw", [plots.accuracy_over_time, plots.average_accuracy, plots.memory_over_tasks])
+def test_a_curve_is_of_one_scenario_and_has_each_seed_once(draw: Callable[[Any], plt.Figure]) -> None:
+    other = replace(RUNS[1], scenario="cl2")
+    with pytest.raises(hl.InputError, match="finetune: one curve has records of split-digits, cl3; split-digits, cl2"):
+        draw({"finetune": [RUNS[0], other]})
+    again = replace(RUNS[0], config={**RUNS[0].config, "iterations": 6})
+    with pytest.raises(hl.InputError, match="seed 0: iterations = 5, this run has 6"):
+        draw({"finetune": [*RUNS, again]})
+    draw({"cl3": RUNS, "cl2": [other], "later": [again]})
 
 
 def test_no_run_is_left_out_of_a_figure() -> None:
