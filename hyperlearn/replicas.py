@@ -70,7 +70,7 @@ def train_replicas(
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"replicas need one seed each, all different, got {list(seeds)}")
     runs = [Run(method, config, benchmark, scenarios, seed, device, target, progress) for seed in seeds]
-    _check(method, runs[0].learner)
+    _check(method, runs[0].learner, benchmark)
     files = []
     for run in runs:
         with run.random.current():
@@ -96,7 +96,7 @@ def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
     return replace(result, environment=result.environment | {"replicas": replicas})
 
 
-def _check(method: str, learner: Learner) -> None:
+def _check(method: str, learner: Learner, benchmark: Benchmark) -> None:
     """Raise `InputError` unless replicas of ``learner`` can be trained together."""
     reason, regularizer = "", getattr(learner, "regularizer", None)
     if not learner.declares("replicable"):
@@ -105,7 +105,7 @@ def _check(method: str, learner: Learner) -> None:
         reason = "its regularizer draws random numbers"
     elif regularizer and regularizer.draws(regularizer.hypernet.tasks - 1):
         reason = f"with {regularizer.hypernet.tasks} tasks its regularizer draws some of them at random"
-    elif learner.config.augmentation:
+    elif learner.config.augmentation or benchmark.augment:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
         reason = "its target has buffers, as batch norm has"

@@ -26,7 +26,7 @@ from torch.optim import Adam, Optimizer
 from . import evaluation
 from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
-from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop
+from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop, keeping_shape
 from .errors import InputError
 from .files import check_alike, digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
@@ -283,6 +283,8 @@ class Run:
         check_benchmark(benchmark)
         self.method, self.config, self.seed = method, config, check_seed(seed)
         self.recorded = config.record() | ({} if target is None else {"target": _name(target)})
+        if benchmark.augment is not None:
+            self.recorded["augment"] = in_words(benchmark.augment)
         self.printed: dict[str, str] = {}
         self.device, self.progress = pick_device(device), progress or _silent
         if self.device.type == "cpu":
@@ -367,10 +369,17 @@ class Run:
                 self.save(file)
 
         self.set_rate(optimizer, self.step / total)
-        augment = flip_and_crop if self.config.augmentation else None
         with self.compiler.training():
-            fit_task(self.learner, optimizer, data, order, self.step, after_step, augment)
+            fit_task(self.learner, optimizer, data, order, self.step, after_step, self.augment())
         self.train_seconds[-1] = before + clock(self.device) - started
+
+    def augment(self) -> Callable[[Tensor], Tensor] | None:
+        """What is done to the images of each batch: what the configuration says, then what the benchmark says."""
+        first, own = flip_and_crop if self.config.augmentation else None, self.benchmark.augment
+        if own is None:
+            return first
+        then = keeping_shape(own, self.benchmark.name)
+        return then if first is None else lambda images: then(first(images))
 
     def begin_task(self) -> tuple[Examples, Iterator[Tensor]]:
         """Learner and optimizer ready for the present step; the images, and which of them each step takes."""
@@ -625,6 +634,18 @@ def _name(target: nn.Module | Callable[[int], nn.Module]) -> str:
     """What a record calls a target of the user's own: where its class or function was defined, ``__main__.ConvNet``."""
     named = target if hasattr(target, "__qualname__") else type(target)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def in_words(transform: object) -> str:
+    """What a record calls a transform: where a function was defined, or how an object prints.
+
+    Example:
+        >>> in_words(flip_and_crop), in_words(nn.Dropout(0.25))
+        ('hyperlearn.data.flip_and_crop', 'Dropout(p=0.25, inplace=False)')
+    """
+    if hasattr(transform, "__qualname__"):
+        return f"{transform.__module__}.{transform.__qualname__}"
+    return re.sub(r"\s+", " ", re.sub(" at 0x[0-9a-f]+", "", repr(transform)))  # an address is another in each process
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
