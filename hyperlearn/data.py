@@ -246,7 +246,7 @@ def keeping_shape(transform: Callable[[Tensor], Tensor], name: str) -> Callable[
                 f"augment of {name} makes {what} from {tuple(images.shape)} of {images.dtype}; the same shape and type "
                 "are needed"
             )
-        return out.as_subclass(Tensor).contiguous()  # type: ignore[arg-type, no-any-return]
+        return out.as_subclass(Tensor).contiguous()
 
     return made
 
