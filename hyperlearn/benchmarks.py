@@ -59,6 +59,10 @@ class Benchmark:
     """How it differs from the benchmark of its name, for records."""
     scenarios: tuple[Scenario, ...] = SCENARIOS
     """What it is made for; in no other scenario is it measured."""
+    augment: Callable[[Tensor], Tensor] | None = None
+    """What is done at random to the images of each training batch, ``[B, *image]`` as a target is given them, on the
+    device; the result has the same shape and type. It draws from PyTorch's random numbers, which a run's seed sets, and
+    comes after what a configuration's ``augmentation`` does."""
 
     def __post_init__(self) -> None:
         if not self.tasks:

@@ -5,7 +5,7 @@ it is drawn. Nothing is read or downloaded when this module is imported.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import file_digest
@@ -225,6 +225,30 @@ def flipped_and_cropped(images: Tensor, flips: Tensor, tops: Tensor, lefts: Tens
     columns = torch.where(flips[:, None], padded.shape[3] - 1 - columns, columns)  # of the image before it is mirrored
     places = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).flatten(1)  # [B, h * w], in the padded image
     return padded.flatten(2).gather(2, places[:, None].expand(n, channels, -1)).view(images.shape)
+
+
+def keeping_shape(transform: Callable[[Tensor], Tensor], name: str) -> Callable[[Tensor], Tensor]:
+    """``transform`` of a batch of images, which raises `InputError` where its result has another shape or type.
+
+    Example:
+        >>> halved = keeping_shape(lambda images: images[..., ::2], "mine")
+        >>> halved(torch.rand(5, 3, 8, 8))
+        Traceback (most recent call last):
+        ...
+        hyperlearn.errors.InputError: augment of mine makes (5, 3, 8, 4) of torch.float32 from (5, 3, 8, 8) of torch...
+    """
+
+    def made(images: Tensor) -> Tensor:
+        out = transform(images)
+        if not isinstance(out, Tensor) or (out.shape, out.dtype) != (images.shape, images.dtype):
+            what = f"{tuple(out.shape)} of {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
+            raise InputError(
+                f"augment of {name} makes {what} from {tuple(images.shape)} of {images.dtype}; the same shape and type "
+                "are needed"
+            )
+        return out.as_subclass(Tensor).contiguous()
+
+    return made
 
 
 def rank_in_class(labels: Tensor) -> Tensor:

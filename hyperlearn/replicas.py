@@ -59,7 +59,7 @@ def train_replicas(
     if spec.compile == "on":
         raise InputError("several seeds at once are one program already, which cannot be compiled; give compile=auto")
     runs = [Run(replace(with_seed(spec, seed), compile="off"), callbacks if seed == seeds[0] else ()) for seed in seeds]
-    _check(spec.method, runs[0].learner)
+    _check(spec, runs[0].learner)
     files = []
     for run in runs:
         with run.random.current():
@@ -85,7 +85,7 @@ def _result(run: Run, scenario: Scenario, replicas: int) -> Result:
     return replace(result, environment=result.environment | {"replicas": replicas})
 
 
-def _check(method: str, learner: Learner) -> None:
+def _check(spec: RunSpec, learner: Learner) -> None:
     """Raise `InputError` unless replicas of ``learner`` can be trained together."""
     reason, regularizer = "", getattr(learner, "regularizer", None)
     if not learner.declares("replicable"):
@@ -96,12 +96,12 @@ def _check(method: str, learner: Learner) -> None:
         reason = "its regularizer is not the output regularizer"
     elif learner.config.clip_norm is not None:
         reason = "the gradients of each would have to be clipped by themselves"
-    elif learner.config.augmentation:
+    elif learner.config.augmentation or spec.benchmark.augment:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):
         reason = "its target has buffers, as batch norm has, or values that are not generated"
     if reason:
-        raise InputError(f"{method} cannot train several seeds at once: {reason}; run them one by one")
+        raise InputError(f"{spec.method} cannot train several seeds at once: {reason}; run them one by one")
 
 
 def _learn_task(runs: list[Run]) -> None:

@@ -147,10 +147,24 @@ class RunSpec:
     @property
     def recorded(self) -> dict[str, Any]:
         """The hyperparameters as records have them, with the names of parts from outside."""
-        return self.config.record() | self.parts.names()
+        augment = {} if self.benchmark.augment is None else {"augment": in_words(self.benchmark.augment)}
+        return self.config.record() | self.parts.names() | augment
 
     def __str__(self) -> str:
         return f"{self.method} on {self.benchmark.name}, {'+'.join(self.measured)}, seed {self.seed}"
+
+
+def in_words(transform: object) -> str:
+    """What a record calls a transform: where a function was defined, or how an object prints.
+
+    Example:
+        >>> from hyperlearn.data import flip_and_crop
+        >>> in_words(flip_and_crop), in_words(torch.nn.Dropout(0.25))
+        ('hyperlearn.data.flip_and_crop', 'Dropout(p=0.25, inplace=False)')
+    """
+    if hasattr(transform, "__qualname__"):
+        return f"{transform.__module__}.{transform.__qualname__}"
+    return re.sub(r"\s+", " ", re.sub(" at 0x[0-9a-f]+", "", repr(transform)))  # an address is another in each process
 
 
 def with_seed(spec: RunSpec, seed: int) -> RunSpec:

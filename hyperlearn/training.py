@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from . import checkpoints, evaluation, provenance
 from .callbacks import Callback, Callbacks
 from .compiling import TargetCompiler
-from .data import Batch, Examples, draw_rows, flip_and_crop
+from .data import Batch, Examples, draw_rows, flip_and_crop, keeping_shape
 from .errors import InputError
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import Learner, Scenario
@@ -198,11 +198,28 @@ class Run:
             return ended
 
         self.set_rate(optimizer, self.step / self.total)
-        augment = flip_and_crop if self.config.augmentation else None
         with self.compiler.training():
             clip = self.config.clip_norm
-            fit_task(self.learner, optimizer, data, order, after_step=after_step, augment=augment, clip_norm=clip)
+            fit_task(
+                self.learner, optimizer, data, order, after_step=after_step, augment=self.augment(), clip_norm=clip
+            )
         self.train_seconds[-1] = before + clock(self.device) - started
+
+    def augment(self) -> Callable[[Tensor], Tensor] | None:
+        """What is done to the images of each batch: what the configuration says, then what the benchmark says."""
+        first, own = flip_and_crop if self.config.augmentation else None, self.benchmark.augment
+        if own is None:
+            return first
+        then = keeping_shape(own, self.benchmark.name)
+        return then if first is None else lambda images: then(first(images))
+
+    def augment(self) -> Callable[[Tensor], Tensor] | None:
+        """What is done to the images of each batch: what the configuration says, then what the benchmark says."""
+        first, own = flip_and_crop if self.config.augmentation else None, self.benchmark.augment
+        if own is None:
+            return first
+        then = keeping_shape(own, self.benchmark.name)
+        return then if first is None else lambda images: then(first(images))
 
     def begin_task(self) -> tuple[Examples, Iterator[Tensor]]:
         """Learner and optimizer ready for the present step; the images, and which of them each step takes."""

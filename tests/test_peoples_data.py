@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 import hyperlearn as hl
 from hyperlearn.benchmarks import Benchmark, Task, permuted, split
 from hyperlearn.data import Examples, Source, as_float, concatenate, flip_and_crop
 from hyperlearn.nets.layout import channels_last
+from hyperlearn.replicas import train_replicas
 
 WHOLE: dict[str, Any] = {"iterations": 20, "batch_size": 16, "target": "mlp-10", "device": "cpu"}
 
@@ -429,3 +432,108 @@ def test_scenarios_there_are_not(scenarios: Any) -> None:
 def test_named_benchmarks_are_made_for_what_the_table_says() -> None:
     assert set(hl.benchmarks.MADE_FOR) == set(hl.benchmarks.BENCHMARKS)
     assert hl.benchmarks.MADE_FOR["split-digits"] == hl.benchmarks.split_digits().scenarios
+
+
+# Augmentation of one's own
+
+
+def noise(images: Tensor) -> Tensor:
+    return images + 0.1 * torch.randn_like(images)
+
+
+def mirror(images: Tensor) -> Tensor:
+    return images.flip(-1)
+
+
+@pytest.mark.parametrize("method", ["finetune", "ewc", "joint", "hnet", "lstm-net", "lstm-net-grow"])
+def test_a_transform_of_ones_own(method: str) -> None:
+    """Training sees what it makes, evaluation the images as they are; the same seed gives the same."""
+    digits, calls = hl.benchmarks.first(hl.benchmarks.split_digits(), 2), []
+
+    def black(images: Tensor) -> Tensor:
+        calls.append((tuple(images.shape), float(images.max())))
+        return torch.zeros_like(images)
+
+    settings = WHOLE | ({"chunk_size": 100} if method not in ("finetune", "ewc", "joint") else {})
+    learnt = hl.run(method, replace(digits, augment=black), **settings)
+    assert len(calls) == 2 * WHOLE["iterations"]
+    assert all(shape == (16, 8, 8) and high == 1 for shape, high in calls)
+    assert learnt.metrics.during_accuracy < 0.75
+    assert learnt.config["augment"].endswith("test_a_transform_of_ones_own.<locals>.black")
+    noisy = [hl.run(method, replace(digits, augment=noise), **settings, seed=seed) for seed in (0, 0, 1)]
+    assert noisy[0].same_measurement(noisy[1])
+    assert not noisy[0].same_measurement(noisy[2])
+
+
+def test_it_comes_after_what_the_configuration_says() -> None:
+    torch.manual_seed(0)
+    benchmark = one_task(torch.rand(20, 3, 8, 8))
+    seen: list[Tensor] = []
+
+    def watch(images: Tensor) -> Tensor:
+        seen.append(images)
+        return images
+
+    for augmentation in (None, "flip-crop"):
+        hl.run("finetune", replace(benchmark, augment=watch), augmentation=augmentation, **WHOLE | {"iterations": 1})
+    originals = {tuple(image.flatten().tolist()) for image in benchmark.tasks[0].train.images}
+    plain, cropped = ({tuple(image.flatten().tolist()) for image in batch} for batch in seen)
+    assert plain <= originals
+    assert not cropped <= originals
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (
+            lambda images: images[:, :4],
+            r"augment of split-digits makes \(16, 4, 8\) of torch.float32 from \(16, 8, 8\)",
+        ),
+        (lambda images: images.double(), r"makes \(16, 8, 8\) of torch.float64 from"),
+        (lambda images: None, r"makes NoneType from \(16, 8, 8\) of torch.float32; the same shape and type are needed"),
+    ],
+)
+def test_a_transform_that_makes_something_else(transform: Callable[[Tensor], Any], message: str) -> None:
+    with pytest.raises(hl.InputError, match=message):
+        hl.run("finetune", replace(hl.benchmarks.split_digits(), augment=transform), **WHOLE)
+
+
+def test_transforms_of_torchvision_and_modules() -> None:
+    from torchvision.transforms import v2
+
+    digits = hl.benchmarks.split_digits()
+    transform = v2.Compose([v2.RandomHorizontalFlip(p=1.0), v2.GaussianNoise()])
+    result = hl.run("hnet", replace(digits, augment=transform), **WHOLE | {"chunk_size": 100})
+    assert "RandomHorizontalFlip(p=1.0)" in result.config["augment"]
+    dropped = hl.run("hnet", replace(digits, augment=nn.Dropout(0.5)), **WHOLE | {"chunk_size": 100})
+    assert dropped.config["augment"] == "Dropout(p=0.5, inplace=False)"
+
+
+def test_a_run_goes_on_under_the_same_transform_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
+    noisy = replace(digits, augment=noise)
+    whole = hl.run("finetune", noisy, **WHOLE)
+    monkeypatch.setattr(hl.training, "CHECKPOINT_EVERY", 7)
+
+    def stop(task: int, step: int) -> None:
+        if task == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hl.run("finetune", noisy, checkpoint=tmp_path, progress=stop, **WHOLE)
+    for other in (digits, replace(digits, augment=mirror)):
+        with pytest.raises(hl.InputError, match=r"is the checkpoint of a run with augment = test_peoples_data.noise"):
+            hl.run("finetune", other, checkpoint=tmp_path, **WHOLE)
+    assert hl.run("finetune", noisy, checkpoint=tmp_path, **WHOLE).same_measurement(whole)
+
+
+def test_replicas_draw_no_random_numbers() -> None:
+    config = hl.recipes.configure("finetune", "split-digits", iterations=1)
+    noisy = replace(hl.benchmarks.split_digits(), augment=noise)
+    with pytest.raises(hl.InputError, match="cannot train several seeds at once: augmentation draws random numbers"):
+        train_replicas("finetune", config, noisy, [0, 1])
+
+
+def test_data_sets_bring_their_transform() -> None:
+    data = [TensorDataset(torch.rand(8, 3, 8, 8), torch.arange(8) % 2)]
+    assert hl.benchmarks.from_datasets("mine", data, data, augment=mirror).augment is mirror
