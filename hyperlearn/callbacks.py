@@ -146,7 +146,7 @@ class TensorBoard(Callback):
         except ImportError as error:
             raise InputError("TensorBoard's library is not installed: pip install tensorboard") from error
         self.every, self.before = every, 0
-        self.writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(folder))
 
     def on_step(self, run: Any, loss: Tensor | None) -> None:
         if loss is not None and run.step % self.every == 0:

@@ -213,14 +213,6 @@ class Run:
         then = keeping_shape(own, self.benchmark.name)
         return then if first is None else lambda images: then(first(images))
 
-    def augment(self) -> Callable[[Tensor], Tensor] | None:
-        """What is done to the images of each batch: what the configuration says, then what the benchmark says."""
-        first, own = flip_and_crop if self.config.augmentation else None, self.benchmark.augment
-        if own is None:
-            return first
-        then = keeping_shape(own, self.benchmark.name)
-        return then if first is None else lambda images: then(first(images))
-
     def begin_task(self) -> tuple[Examples, Iterator[Tensor]]:
         """Learner and optimizer ready for the present step; the images, and which of them each step takes."""
         data = self.training_data().to(self.device)
