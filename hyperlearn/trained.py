@@ -160,6 +160,7 @@ class Trained:
             steps = config.steps(len(data))
             order = draw_rows(len(data), config.batch_size, steps, torch.Generator().manual_seed(number), 0, device)
             learner.begin_task(number)
+            never_finite = not_finite(learner)  # an attention mask, say
             learner.train()
             optimizer = config.optimizer(learner.trainable())
 
@@ -177,8 +178,8 @@ class Trained:
                 augment=flip_and_crop if config.augmentation else None,
                 clip_norm=config.clip_norm,
             )
-            if bad := sorted(not_finite(learner)):
-                raise InputError(f"{bad[0]} became NaN or infinite; a smaller learning rate may help")
+            if bad := not_finite(learner) - never_finite:
+                raise InputError(f"{min(bad)} became NaN or infinite; a smaller learning rate may help")
             learner.end_task(number, numbered(task, number).train.to(device))
         learner.eval()
         self.classes.append(task.classes)
