@@ -7,6 +7,7 @@ python book/readme.py --check    writes nothing; exit status 1 where a page does
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,20 +64,25 @@ def sentences(records: Sequence[hl.Result]) -> str:
     replay = [c for pair in hl.tables.CLAIMS[2]["replay helps"] for c in of(*pair)]
     gained = sorted(c.difference for c in replay if c.difference is not None)
     several = sum(cell.n > 1 for cell in cells)
-    return f"""\
-- Of the {len(cells)} cells of the paper's tables {len(cells) - verdicts["not run"]} are measured, {several} of them with
-  two runs or more: {verdicts["agrees"]} agree with the paper, {verdicts["above"]} are above it, {verdicts["below"]}
-  below, and {verdicts["inconclusive"]} are inconclusive.
-- *A dependency between chunks.* On Split MNIST LSTM_NET's lead over HNET is {measured(plain)}, and the paper has
-  {papers(plain)}; on Permuted MNIST it is {measured(permuted)}, and the paper has {papers(permuted)}.
-- *Importance weights* on Split MNIST, without replay: HNET gains {measured(hnet)}, LSTM_NET {measured(lstm)}; in the
-  paper HNET gains {papers(hnet)} and LSTM_NET {papers(lstm)}.
-- *Growth* on Split MNIST: its lead over LSTM_NET is {measured(growth)}, and the paper has {papers(growth)}; its accuracy
-  is away from the paper's by {gaps}.
-- *Replay* on Split MNIST: {sum(c.verdict == "holds" for c in replay)} of the {len(replay)} claims hold that it helps in
-  CL2 and CL3, with gains from {gained[0]:+.1f} to {gained[-1]:+.1f} points; with replay the lead of growth over LSTM_NET
-  is {measured(with_replay)}, and the paper has {papers(with_replay)}.
-"""
+    holding = sum(c.verdict == "holds" for c in replay)
+    items = (
+        f"Of the {len(cells)} cells of the paper's tables {len(cells) - verdicts['not run']} are measured, "
+        f"{several} of them with two runs or more: {verdicts['agrees']} agree with the paper, "
+        f"{verdicts['above']} are above it, {verdicts['below']} below, and {verdicts['inconclusive']} inconclusive.",
+        f"*A dependency between chunks.* On Split MNIST LSTM_NET's lead over HNET is {measured(plain)}, and the "
+        f"paper has {papers(plain)}; on Permuted MNIST it is {measured(permuted)}, and the paper has "
+        f"{papers(permuted)}.",
+        f"*Importance weights.* On Split MNIST, without replay, HNET gains {measured(hnet)}, and LSTM_NET "
+        f"{measured(lstm)}; in the paper HNET gains {papers(hnet)}, and LSTM_NET {papers(lstm)}.",
+        f"*Growth.* On Split MNIST its lead over LSTM_NET is {measured(growth)}, and the paper has {papers(growth)}; "
+        f"the gaps of its accuracy to the paper's are {gaps}.",
+        f"*Replay.* On Split MNIST {holding} of the {len(replay)} claims that it helps in CL2 and CL3 hold, with gains "
+        f"from {gained[0]:+.1f} to {gained[-1]:+.1f} points; with replay the lead of growth over LSTM_NET is "
+        f"{measured(with_replay)}, and the paper has {papers(with_replay)}.",
+    )
+    return "".join(
+        textwrap.fill(f"- {item}", 118, subsequent_indent="  ", break_on_hyphens=False) + "\n" for item in items
+    )
 
 
 def picture(path: str) -> str:
@@ -87,8 +93,8 @@ def picture(path: str) -> str:
     return (
         f"![{alt}]({path})\n\n"
         "Ticks: the difference of the paper's means, in points. Marks: ours over common seeds, with its 95% interval.\n"
-        "The verdict is by a paired t test, corrected for all claims of one table (Holm). In CL1 the task is given, in\n"
-        "CL2 and CL3 it is inferred.\n"
+        "The verdict is by a paired t test, corrected for all claims of one table (Holm). In CL1 the task is given,\n"
+        "in CL2 and CL3 it is inferred.\n"
     )
 
 
