@@ -193,7 +193,7 @@ def claims(comparisons: Iterable[Comparison]) -> Figure:
         panels.setdefault((comparison.benchmark, comparison.scenario), []).append(comparison)
     benchmarks, scenarios = (list(dict.fromkeys(key[place] for key in panels)) for place in (0, 1))
     rows = sum(max(len(found) for key, found in panels.items() if key[0] == name) for name in benchmarks)
-    figure, axes = new(len(benchmarks), len(scenarios), width=8.2, height=0.25 * rows + 0.7 * len(benchmarks) + 0.5)
+    figure, axes = new(len(benchmarks), len(scenarios), width=7.0, height=0.23 * rows + 0.7 * len(benchmarks) + 0.5)
     shown: dict[str, Any] = {}
     for i, benchmark in enumerate(benchmarks):
         for j, scenario in enumerate(scenarios):
