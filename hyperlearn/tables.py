@@ -1,13 +1,15 @@
 """The paper's tables, claims and figure beside ours: how they compare is decided here and nowhere else."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
+
+import numpy as np
 
 from . import intervals
 from .errors import InputError
@@ -257,6 +259,8 @@ class Point:
     n: int
     during: float
     """Mean of the accuracy right after learning each task; what lies between the two was forgotten."""
+    by_seed: dict[int, float]
+    """The accuracy of each run."""
 
 
 def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
@@ -282,10 +286,57 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
             found.setdefault(curve, []).append(result)
     points = []
     for key, runs in sorted(found.items()):
-        ends = [100 * run.average_accuracy for run in runs]
+        ends = {seed: 100 * run.average_accuracy for seed, run in by_seed(runs).items()}
         during = mean(100 * run.metrics.during_accuracy for run in runs)
-        points.append(Point(*key, mean(ends), stdev(ends) if len(ends) > 1 else None, len(ends), during))
+        spread = stdev(ends.values()) if len(ends) > 1 else None
+        points.append(Point(*key, mean(ends.values()), spread, len(ends), during, ends))
     return points
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far one curve of Figure 2a lies above another at one ratio; figures in points of accuracy."""
+
+    x: float
+    mean: float
+    std: float | None
+    """Over seeds; None for a single one."""
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the mean; None with fewer than 2 seeds."""
+        if self.std is None:
+            return None
+        half = intervals.half_width(self.std, self.n)
+        return self.mean - half, self.mean + half
+
+
+def lead(better: Sequence[Point], worse: Sequence[Point]) -> list[Lead]:
+    """One curve less another one *at equal ratios*: at each ratio of the first that lies within the second.
+
+    Two methods are never measured at quite the same ratios. So the second curve is interpolated, seed by seed, on a
+    straight line between its neighbours over the logarithm of the ratio.
+
+    Args:
+        better: points of one curve of `figure`, x rising.
+        worse: those of the other, on the same benchmark and in the same scenario; seeds that some point lacks are left
+            out.
+
+    Example:
+        >>> points = [Point("", "", "cl1", x, y, None, 1, y, {0: y}) for x, y in ((0.1, 80.0), (10.0, 90.0))]
+        >>> lead([Point("", "", "cl1", 1.0, 87.0, None, 1, 87.0, {0: 87.0})], points)
+        [Lead(x=1.0, mean=2.0, std=None, n=1)]
+    """
+    seeds = sorted(set.intersection(*(set(point.by_seed) for point in (*better, *worse)))) if better and worse else []
+    logs = np.log([point.x for point in worse])
+    leads = []
+    for point in better:
+        if seeds and worse[0].x <= point.x <= worse[-1].x:
+            below = [np.interp(np.log(point.x), logs, [other.by_seed[seed] for other in worse]) for seed in seeds]
+            values = [point.by_seed[seed] - float(y) for seed, y in zip(seeds, below, strict=True)]
+            leads.append(Lead(point.x, mean(values), stdev(values) if len(values) > 1 else None, len(values)))
+    return leads
 
 
 def _runs(method: str, benchmark: str, scenario: str, results: Iterable[Result]) -> dict[int, Result]:
