@@ -112,5 +112,5 @@ class DrawADigit:
         labels[doubts.argmin()] += ", believed"
         right.barh(labels, -powers.numpy(), color=plots.PALETTE[: len(labels)])
         right.invert_yaxis()
-        right.set(xlabel="how sure: minus the power of ten of the entropy", title="network: its answer")
+        right.set(xlabel="how sure: −log₁₀ of the entropy", title="network: its answer")
         return figure

@@ -53,7 +53,8 @@ def render(
         f'<figure class="hl-live hl-{kind}" id="{name}" data-hyperlearn-live="{kind}">\n'
         f"<style>\n{source('common.css')}{source(f'{kind}.css')}</style>\n"
         f'<p class="hl-lead">{lead}</p>\n'
-        f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}"></div>\n'
+        f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}">\n'
+        "<p>This is a still picture. The figure moves where its script runs.</p></div>\n"
         f"<figcaption>{caption}</figcaption>\n"
         f'<script>\n(() => {{\n"use strict";\n{source("common.js")}\n{source(f"{kind}.js")}\n'
         f'start(document.getElementById("{name}"), {kind}, {given}, "{numbers}");\n}})();\n</script>\n</figure>'

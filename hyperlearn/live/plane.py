@@ -122,7 +122,12 @@ class EmbeddingPlane:
         best, task = self.maps.max(0)
         shade = (((best - 60) / 40).clamp(0, 1) ** 2 * 0.55)[..., None]
         colors = torch.tensor([to_rgb(color) for color in plots.PALETTE[: len(self.names)]])
-        left.imshow((1 - shade * (1 - colors[task])).numpy(), origin="lower", extent=(-self.reach, self.reach) * 2)
+        left.imshow(
+            (1 - shade * (1 - colors[task])).numpy(),
+            origin="lower",
+            extent=(-self.reach, self.reach) * 2,
+            interpolation="bilinear",
+        )
         for (x, y), name in zip(self.embeddings.tolist(), self.names, strict=True):
             left.text(x, y + 0.1 * self.reach, name, ha="center", va="bottom", fontsize=9)
         left.plot(*self.embeddings[self.start].tolist(), "ko", markersize=12)

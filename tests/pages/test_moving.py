@@ -269,6 +269,27 @@ def test_a_page_without_scripts_shows_the_still_picture(browser, path):
     page.close()
 
 
+@pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
+def test_nothing_in_a_figure_is_cut_off(browser, path):
+    visit = Visit(browser, path)
+    figure = visit.page.locator("[data-hyperlearn-live][data-ready]")
+    figure.wait_for()
+    for width in [*WIDTHS, 768, 320]:
+        visit.resize(width)
+        wide = figure.evaluate(
+            """figure => [figure, ...figure.querySelectorAll("*")]
+                .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+                .filter(box => getComputedStyle(box).display !== "inline").map(box => box.className)"""
+        )
+        assert wide == [], f"{width} px"
+        letters = figure.evaluate(
+            """figure => [...figure.querySelectorAll("*")].filter(box => box.textContent && box.tagName !== "STYLE")
+                .map(box => parseFloat(getComputedStyle(box).fontSize))"""
+        )
+        assert min(letters) >= 11, f"{width} px"
+    visit.page.close()
+
+
 def luminance(color):
     red, green, blue = map(float, re.findall(r"[\d.]+", color)[:3])
     return 0.3 * red + 0.6 * green + 0.1 * blue
