@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     """What one training step sees."""
 
     images: Tensor  # [B, *image], floats; tokens and other whole numbers as they are
-    labels: Tensor  # [B], label within the task
+    labels: Tensor  # [B], label within the task; [B, outputs], targets of regression
     tasks: Tensor  # [B], the task of each image
 
 
@@ -36,7 +36,8 @@ class Examples:
 
     Args:
         images: ``[n, *image]``, ``uint8`` (0 to 255), or floats or other whole numbers (used as they are).
-        labels: ``[n]``, ``int64``, the label within the task, counted from 0.
+        labels: ``[n]``, ``int64``, the label within the task, counted from 0; or ``[n, outputs]``, floats, the targets
+            of regression.
         tasks: ``[n]``, ``int64``, the task that each image belongs to.
     """
 

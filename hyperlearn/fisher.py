@@ -50,7 +50,7 @@ def fisher_information(
         params: the parameters :math:`\theta`, as ``functional_call`` takes them. Frozen ones
             (``requires_grad=False``) may be left out; they have no importance.
         images: ``[n, *image]``, floating point, or ``uint8`` (0 to 255), which becomes floats in [0, 1].
-        labels: ``[n]``, ``int64``.
+        labels: ``[n]``, ``int64``, or whatever ``loss`` takes of each sample, such as targets ``[n, outputs]``.
         buffers: the target's buffers (running statistics of batch norm); default: those it has.
         loss: the negative log-likelihood of one sample. For a network with several heads it picks the head, as in
             ``lambda logits, label: cross_entropy(logits[:, 2:4], label)``.
@@ -81,7 +81,7 @@ def fisher_information(
     layout.check({name: p for name, p in params.items() if name not in fixed})
     if any(tuple(params[name].shape) != shape for name, shape in zip(layout.names, layout.shapes, strict=True)):
         raise InputError("parameters of one network are needed, and these are of several")
-    if len(images) == 0 or labels.shape != (len(images),):
+    if len(images) == 0 or len(labels) != len(images) or (loss is cross_entropy and labels.dim() != 1):
         raise InputError(
             f"as many labels as images are needed, and at least one: images {tuple(images.shape)}, "
             f"labels {tuple(labels.shape)}"

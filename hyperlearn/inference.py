@@ -15,7 +15,7 @@ from .swap import call_with
 class Prediction(NamedTuple):
     """What a learner says about a batch of images."""
 
-    labels: Tensor  # [B], label within the task
+    labels: Tensor  # [B], label within the task; without classes [B, outputs], the outputs
     tasks: Tensor  # [B], the task that each image is taken to be from
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .results import Result
+from .results import Result, shown_as
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -93,10 +93,12 @@ def accuracy_over_time(
     """
     if ax is None:
         ax = new()[1][0, 0]
+    every = [r for given in runs.values() for r in ([given] if isinstance(given, Result) else given)]
+    scale, metric, unit = shown_as(every)
     tasks = 0
     for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
         results = [given] if isinstance(given, Result) else list(given)
-        curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
+        curves = np.array([[scale * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
         ax.errorbar(
@@ -109,11 +111,11 @@ def accuracy_over_time(
             capsize=3,
         )
     if chance is not None:
-        ax.axhline(100 * chance, color="#767676", linestyle="--", linewidth=1)
-        ax.annotate("chance", (1, 100 * chance), textcoords="offset points", xytext=(0, 4), color="#595959")
+        ax.axhline(scale * chance, color="#767676", linestyle="--", linewidth=1)
+        ax.annotate("chance", (1, scale * chance), textcoords="offset points", xytext=(0, 4), color="#595959")
     ax.set_xticks(range(1, tasks + 1))
     ax.set_xlabel("tasks learnt so far")
-    ax.set_ylabel("accuracy on them, %")
+    ax.set_ylabel(f"{metric} on them{unit}")
     ax.legend()
     return _figure(ax)
 
@@ -123,8 +125,9 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
+    scale, metric, unit = shown_as(result for made in runs.values() for result in made)
     for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
-        values = [100 * result.average_accuracy for result in runs[label]]
+        values = [scale * result.average_accuracy for result in runs[label]]
         ax.errorbar(
             mean(values),
             row,
@@ -136,7 +139,7 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
         ax.plot(values, [row + 0.18] * len(values), linestyle="none", marker=".", color=color, alpha=0.6)
     ax.set_yticks(range(len(labels)), [f"{label} (n = {len(runs[label])})" for label in labels])
     ax.invert_yaxis()
-    ax.set_xlabel("average accuracy after the last task, %")
+    ax.set_xlabel(f"average {metric} after the last task{unit}")
     return _figure(ax)
 
 

@@ -32,8 +32,9 @@ from .files import check_alike, digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import SCENARIOS, Config, Learner, Scenario
 from .methods.hypernet import HypernetLearner
+from .objectives import CLASSIFICATION
 from .processor import flush_denormals, keep_freed_memory
-from .results import Fraction, Metrics, Parameters, Result, Seconds, difference, file_part, metrics_of
+from .results import Fraction, Measure, Metrics, Parameters, Result, Seconds, difference, file_part, metrics_of
 from .swap import check_target, deepcopy_or_itself
 from .version import __version__
 
@@ -211,8 +212,8 @@ class _Position:
 
     task: int
     step: int
-    accuracy: dict[str, list[list[Fraction]]]
-    untrained: dict[str, list[Fraction]]
+    accuracy: dict[str, list[list[float]]]
+    untrained: dict[str, list[float]]
     inferred: dict[str, Fraction | None]
     train_seconds: list[Time]
     evaluate_seconds: dict[str, Time]
@@ -283,6 +284,12 @@ class Run:
         check_benchmark(benchmark)
         self.method, self.config, self.seed = method, config, check_seed(seed)
         self.recorded = config.record() | ({} if target is None else {"target": _name(target)})
+        aim = benchmark.objective
+        self.measured = (
+            None
+            if aim == CLASSIFICATION
+            else Measure(loss=aim.loss_name, metric=aim.metric.name, lower_is_better=aim.metric.lower_is_better)
+        )
         if benchmark.augment is not None:
             self.recorded["augment"] = in_words(benchmark.augment)
         self.printed: dict[str, str] = {}
@@ -467,6 +474,7 @@ class Run:
     def result(self, scenario: Scenario) -> Result:
         """The result of a finished run."""
         matrix, sizes = self.accuracy[scenario], self.learner.sizes(scenario)
+        lower = self.measured is not None and self.measured.lower_is_better
         return Result(
             benchmark=self.benchmark.name,
             method=self.method,
@@ -476,7 +484,7 @@ class Run:
             accuracy_matrix=matrix,
             untrained_accuracy=self.untrained[scenario],
             metrics=Metrics(
-                **metrics_of(matrix, self.untrained[scenario]),  # type: ignore[arg-type]  # pydantic checks them
+                **metrics_of(matrix, self.untrained[scenario], lower),  # type: ignore[arg-type]  # pydantic checks them
                 task_inference_accuracy=self.inferred[scenario],
             ),
             parameters=Parameters(**asdict(sizes), compression_ratio=sizes.compression_ratio),
@@ -486,6 +494,7 @@ class Run:
             commit=commit(),
             images=self.fingerprint,
             changed=list(self.benchmark.changes),
+            measure=self.measured,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -503,6 +512,7 @@ class Run:
             "seed": self.seed,
             **self.recorded,
             **self.printed,
+            **({"measure": asdict(self.measured)} if self.measured else {}),
         }
 
     @cached_property

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "memory", "metrics"],
-    ["datasets", "files"],
+    ["datasets", "files", "objectives"],
     ["params", "data", "records"],
     ["cifar", "swap"],
     ["nets", "hypernets", "inference", "benchmarks", "quadratic"],

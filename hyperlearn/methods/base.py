@@ -21,6 +21,7 @@ from ..benchmarks import Scenario as Scenario
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..inference import Prediction
+from ..objectives import CLASSIFICATION, Objective
 from ..params import count
 
 MOST = 10**9
@@ -87,6 +88,7 @@ class Setting:
         make_target: makes a target network with the given number of logits.
         image_shape: of one image; generators of images need it.
         class_counts: classes of each task; default: all have ``classes``.
+        objective: what tasks are learnt and measured by. Without classes, ``classes`` is the number of outputs.
     """
 
     tasks: int
@@ -95,6 +97,7 @@ class Setting:
     make_target: Callable[[int], nn.Module]
     image_shape: tuple[int, ...] = ()
     class_counts: tuple[int, ...] = ()
+    objective: Objective = CLASSIFICATION
 
     def __post_init__(self) -> None:
         if not self.class_counts:
@@ -244,6 +247,7 @@ class Config:
             target,
             benchmark.image_shape,
             benchmark.class_counts,
+            benchmark.objective,
         )
 
 
@@ -422,15 +426,15 @@ class Classifier(nn.Module):
         return batch.labels
 
     def cross_entropy(self, batch: Batch, seen: int) -> Tensor:
-        """Mean cross-entropy over the batch."""
-        return nn.functional.cross_entropy(self.logits(batch.images, batch.tasks, seen), self.labels(batch))
+        """Mean cross-entropy over the batch, or what else the benchmark is learnt by."""
+        return self.setting.objective.loss(self.logits(batch.images, batch.tasks, seen), self.labels(batch))
 
     def predict(self, images: Tensor, task: int | None, seen: int) -> Prediction:
         """Labels within the task, and tasks; where no task is known (CL2) the task is given as -1."""
         if task is not None:
             self.setting.check_task(task)
-        given = images.new_full((len(images),), -1 if task is None else task).long()
-        best = self.logits(images, given, seen).argmax(1)
+        given = torch.full((len(images),), -1 if task is None else task, device=images.device)
+        best = self.setting.objective.answers(self.logits(images, given, seen))
         if self.scenario == "cl3":
             return self.setting.within_tasks(best)
         return Prediction(best, given)

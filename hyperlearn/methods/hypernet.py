@@ -354,16 +354,16 @@ class HypernetLearner(GeneratingLearner):
         return outputs[..., first : first + counts[task]]
 
     def task_loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the network that the hypernetwork writes for the present task."""
+        """The loss of the network that the hypernetwork writes for the present task."""
         outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
-        return nn.functional.cross_entropy(self.own_logits(outputs, self.learned), batch.labels)
+        return self.setting.objective.loss(self.own_logits(outputs, self.learned), batch.labels)
 
     def importance(self, task: int, train: Examples) -> Params:
         def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
+            return self.setting.objective.loss(self.own_logits(outputs, task), label)
 
         # Given cross-entropy itself, it checks the labels against the number of logits.
-        loss = nn.functional.cross_entropy if self.heads == 1 and self.setting.alike else own_loss
+        loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
         buffers = self.target_buffers(task)
@@ -378,8 +378,9 @@ class HypernetLearner(GeneratingLearner):
         state = self.hypernet.params(tasks) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images)
         if task is not None:
-            labels = self.own_logits(outputs[0], task).argmax(1)
-            return Prediction(labels, torch.full_like(labels, task))
+            answers = self.setting.objective.answers(self.own_logits(outputs[0], task))
+            return Prediction(answers, torch.full((len(images),), task, device=images.device))
+        self.setting.objective.check_classes("entropy, by which a task is inferred,")
         own = [self.setting.padded(self.own_logits(each, t)) for each, t in zip(outputs, wanted, strict=True)]
         return infer_by_entropy(torch.stack(own), self.setting.class_counts[: len(own)])
 

@@ -110,7 +110,7 @@ class HypernetReplayLearner(GeneratingLearner):
         logits = classifier.logits(torch.cat([batch.images, images]), torch.cat([batch.tasks, tasks]), seen)
         old = classifier.select(classifier.taught(images), tasks, self.learned)
         old = nn.functional.pad(old, (0, logits.shape[1] - old.shape[1]))  # CL3: classes it has not met
-        present = nn.functional.cross_entropy(logits[:size], classifier.labels(batch))
+        present = self.setting.objective.loss(logits[:size], classifier.labels(batch))
         past = distillation(logits[size:], old, self.config.temperature)
         return (1 - self.config.replay_weight) * present + self.config.replay_weight * past
 

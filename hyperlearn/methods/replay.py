@@ -57,6 +57,7 @@ class Classifiers(nn.ModuleDict):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
+        setting.objective.check_classes("replay")
         seed = int(torch.randint(2**31, ()))
         for scenario in setting.scenarios:
             with torch.random.fork_rng(devices=[]):
@@ -109,7 +110,7 @@ class DGR(Learner):
         out: Tensor = classifier(images)
         present, past, replayed = out[: len(batch.images)], out[len(batch.images) :], images[len(batch.images) :]
         logits = classifier.select(present, batch.tasks, self.learned + 1)
-        loss = cross_entropy(logits, classifier.labels(batch))
+        loss = self.setting.objective.loss(logits, classifier.labels(batch))
         return loss, self.remembered(classifier, past, replayed) if self.learned else torch.zeros_like(loss)
 
     def replay(self, number: int) -> Tensor:
