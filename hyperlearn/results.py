@@ -117,7 +117,7 @@ class Result:
         for name, value in metrics_of(self.accuracy_matrix, self.untrained_accuracy, lower).items():
             found = getattr(self.metrics, name)
             if (found is None) != (value is None) or not isclose(found or 0, value or 0, rel_tol=1e-9, abs_tol=1e-9):
-                raise ValueError(f"metrics.{name} is {found}, and {value} by the accuracy matrix")
+                raise ValueError(f"{name} is {found}, and {value} by the accuracy matrix")
 
     @property
     def metric(self) -> str:
