@@ -10,7 +10,8 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from . import cifar, datasets
-from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
+from .data import Examples, Source, channels_in_front, digits, in_pieces, mnist, rank_in_class
+from .datasets import Images
 from .errors import InputError
 from .objectives import Loss, Metric, Objective, objective
 
@@ -177,7 +178,7 @@ def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int
             f"numbers such as tokens of torch.int64, and labels {wanted}"
         )
     if images.is_floating_point:
-        _check_floats(where, examples.images)
+        _check_floats(where, next(in_pieces(examples.images, size=10), torch.empty(0)))
     found = tuple(examples.labels.shape)
     if not task.classes:
         if found[1:] != (task.outputs,):
@@ -315,6 +316,7 @@ def from_datasets(
     train: Sequence["Dataset[Any]"],
     test: Sequence["Dataset[Any]"],
     validation: float = 0.0,
+    lazy: bool = False,
     **options: Any,
 ) -> Benchmark:
     """A benchmark of your own data: one data set of PyTorch for each task, and one to test it by.
@@ -323,14 +325,16 @@ def from_datasets(
     training data, from low to high. They are called what the data set's ``classes`` says, as torchvision's have them,
     else by their number. Labels that are floats, one or several, are targets of regression.
 
-    Each data set is read once and kept in memory, bytes as bytes. What is done to an image at
-    random belongs into ``augment``.
+    Each data set is read once and kept in memory, bytes as bytes. With ``lazy`` its images stay where they are, so that
+    they may be larger than memory: each is read when a batch needs it, and once more for the fingerprint in the record.
+    What is done to an image at random belongs into ``augment``.
 
     Args:
         name: the benchmark's name.
         train: for each task a map-style data set, such as an ``ImageFolder`` or a ``Subset``.
         test: as many.
         validation: the fraction of each task's training images to hold out, in [0, 1).
+        lazy: whether to read images as they are needed.
         options: other fields of `Benchmark`, such as ``scenarios``.
 
     Raises:
@@ -347,18 +351,25 @@ def from_datasets(
     if len(train) != len(test):
         raise InputError(f"{name}: {len(train)} training sets and {len(test)} test sets; one of each is needed a task")
     tasks = tuple(
-        _task_of(f"{name}: task {number}", number, pair, validation)
+        _task_of(f"{name}: task {number}", number, pair, validation, datasets.lazily if lazy else datasets.read)
         for number, pair in enumerate(zip(train, test, strict=True))
     )
     return Benchmark(name, tasks, _held_out(validation), **options)
 
 
-def _task_of(where: str, number: int, pair: "tuple[Dataset[Any], Dataset[Any]]", validation: float) -> Task:
+def _task_of(
+    where: str,
+    number: int,
+    pair: "tuple[Dataset[Any], Dataset[Any]]",
+    validation: float,
+    read: "Callable[[Dataset[Any], str], tuple[Images, Tensor]]",
+) -> Task:
     train, test = pair
-    read = (*datasets.read(train, f"{where}, training images"), *datasets.read(test, f"{where}, test images"))
-    source = Source(*read)
+    found = (*read(train, f"{where}, training images"), *read(test, f"{where}, test images"))
+    source = Source(*found)  # type: ignore[arg-type]  # of images that are not read their number is enough
     if source.train_labels.is_floating_point() and source.test_labels.is_floating_point():
-        kind = source.train_images.dtype if source.train_images.is_floating_point() else torch.float32
+        kind = source.train_images.dtype
+        kind = kind if kind.is_floating_point else torch.float32
         targets = [labels.to(kind).view(len(labels), -1) for labels in (source.train_labels, source.test_labels)]
         held = _hold_out(_examples(source.train_images, targets[0], number), validation)
         return Task(*held, _examples(source.test_images, targets[1], number), ())
@@ -415,7 +426,7 @@ def permuted(
     return Benchmark(name, tuple(made), _held_out(validation))
 
 
-def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:
+def _examples(images: Images, labels: Tensor, task: int) -> Examples:
     return Examples(images, labels, torch.full((len(labels),), task, device=labels.device))
 
 

@@ -65,4 +65,4 @@ def accuracies(
 
 def _batch_size(learner: Learner, examples: Examples) -> int:
     """As many images as keep the activations of all tasks' networks together within some hundred megabytes."""
-    return max(1, 2**24 // (examples.images[0].numel() * learner.setting.tasks))
+    return max(1, 2**24 // (examples.images.shape[1:].numel() * learner.setting.tasks))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
+from .datasets import Images
 from .errors import InputError
 from .inference import evaluating
 from .nets import MLP
@@ -22,7 +23,7 @@ SampleLoss = Callable[[Tensor, Tensor], Tensor]
 def fisher_information(
     target: nn.Module,
     params: Mapping[str, Tensor],
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     buffers: Mapping[str, Tensor] | None = None,

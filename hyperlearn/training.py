@@ -26,7 +26,7 @@ from torch.optim import Adam, Optimizer
 from . import evaluation
 from .benchmarks import Benchmark
 from .compiling import Compile, TargetCompiler
-from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop, keeping_shape
+from .data import Batch, Examples, check_augmentable, draw_rows, flip_and_crop, in_pieces, keeping_shape
 from .errors import InputError
 from .files import check_alike, digest, load_tensors, save_tensors
 from .memory import check_fits, check_module_fits, enough_memory
@@ -521,7 +521,7 @@ class Run:
         made = blake2b(digest_size=8)
         for task in self.benchmark.tasks:
             for examples in (task.train, task.test):
-                for tensor in (examples.images, examples.labels):
+                for tensor in (*in_pieces(examples.images), examples.labels):
                     made.update(tensor.contiguous().numpy(force=True).data)
         return made.hexdigest()
 
