@@ -33,8 +33,9 @@ from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
 from hyperlearn.regularizers import writes_by_one_head
 from hyperlearn.replicas import train_replicas
-from hyperlearn.spec import pick_device
+from hyperlearn.spec import RunSpec, pick_device
 from hyperlearn.sweeps import Cluster, Training
+from hyperlearn.trained import train as train_alone
 from hyperlearn.training import clock, fit_task
 
 STEPS = 10
@@ -304,12 +305,11 @@ def bench_seeds(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         config = configure(method, "split-mnist", iterations=STEPS)
 
         def train(seeds: int, method: str = method, config: Config = config) -> float:
-            made = train_replicas(method, config, benchmark, range(seeds), scenarios=["cl1"], device=device.type)
+            made = train_replicas(RunSpec(config, benchmark, ("cl1",), device=device.type), range(seeds))
             return sum(sum(one["cl1"].seconds.train) for one in made)
 
         def alone(method: str = method, config: Config = config) -> float:
-            made = hl.training.train(method, config, benchmark, scenarios=["cl1"], device=device.type)
-            return sum(made["cl1"].seconds.train)
+            return sum(train_alone(RunSpec(config, benchmark, ("cl1",), device=device.type)).result.seconds.train)
 
         figures = in_turns({1: alone, SEEDS: lambda train=train: train(SEEDS)}, rounds)
         rows += [

@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from torch import Tensor
 
-from hyperlearn import benchmarks, sweep
+from hyperlearn import benchmarks, sweeps
 from hyperlearn.benchmarks import Benchmark, limited
+from hyperlearn.callbacks import Callback
 from hyperlearn.compiling import Compile
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
-from hyperlearn.spec import pick_device
+from hyperlearn.spec import RunSpec, pick_device
 from hyperlearn.training import Run, clock, fit_task
 
 NAME = "cifar-10-100"
@@ -43,7 +45,7 @@ def speed(
 ) -> float:
     """Training images a second in ``task``, over `STEPS` steps after a tenth as many that do not count."""
     config = configure(method, NAME, **overrides)
-    run = Run(method, config, benchmark, ["cl1"], 0, device.type, None, None, compile)
+    run = Run(RunSpec(config, benchmark, ("cl1",), device=device.type, compile=compile))
     learner = run.learner
     with run.random.current(), run.compiler.training():
         # What ends a task may take all its images (Fisher information); a few do for the time that later steps take.
@@ -119,18 +121,19 @@ def main() -> None:
         write_atomically(report, (json.dumps(found, indent=1) + "\n").encode())
     print(report)
 
-    def progress(task: int, step: int) -> None:
-        if time.monotonic() - started > options.seconds:
-            raise TimeUp(f"in task {task + 1}, step {step}")
+    class Watch(Callback):
+        def on_step(self, run: Run, loss: Tensor | None) -> None:
+            if run.step % 50 == 0 and time.monotonic() - started > options.seconds:
+                raise TimeUp(f"in task {run.task + 1}, step {run.step}")
 
     for method in options.methods:
-        training = sweep.Training(
+        training = sweeps.Training(
             NAME, method, ("cl1",), options.seed, options.out / "results", tuple(overrides.items())
         )
         if training.done():
             continue
         try:
-            (result,) = training.run(options.device, progress=progress, compile=options.compile).values()
+            result = training.run(options.device, callbacks=[Watch()], compile=options.compile).result
         except TimeUp as stopped:
             print(f"{training}: stopped {stopped}; the same command goes on from its last checkpoint")
             return

@@ -10,8 +10,10 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from . import cifar, datasets
-from .data import Examples, Source, channels_in_front, digits, mnist, rank_in_class
+from .data import Examples, Source, channels_in_front, digits, in_pieces, mnist, rank_in_class
+from .datasets import Images
 from .errors import InputError
+from .objectives import Loss, Metric, Objective, objective
 
 Scenario = Literal["cl1", "cl2", "cl3"]
 SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
@@ -26,13 +28,19 @@ class Task:
         train: what the learner sees.
         validation: held out from the training images to choose hyperparameters on; empty unless asked for.
         test: what the evaluator sees, and nobody else.
-        classes: names of the task's classes; label ``i`` within the task means ``classes[i]``.
+        classes: names of the task's classes; label ``i`` within the task means ``classes[i]``. None where labels are
+            targets of regression, floats ``[n, outputs]``.
     """
 
     train: Examples
     validation: Examples
     test: Examples
     classes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs of a network the task needs: one for each class, or for each number of a target."""
+        return len(self.classes) or self.train.labels.shape[1]
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,9 @@ class Benchmark:
     Tasks may have different numbers of classes. Outputs that tasks share are then as many as the largest number, and in
     class-incremental learning the classes of all tasks come one after the other.
 
+    Tasks without classes are tasks of regression: their labels are targets, and all have as many outputs. They are made
+    for CL1, and for CL2 where ``scenarios`` says so.
+
     A task's number is its place: the examples' ``tasks`` are set to it, so that tasks may be taken from anywhere and in
     any order.
 
@@ -50,7 +61,8 @@ class Benchmark:
     have the same type of them.
 
     Raises `InputError` where the tasks differ in shape, where a label lies outside its task's classes, where images or
-    labels have a type that cannot be learnt from, or where floats are bytes that nobody divided by 255.
+    labels have a type that cannot be learnt from, where floats are bytes that nobody divided by 255, where some tasks
+    have classes and others targets, or where a loss or metric is not for them.
     """
 
     name: str
@@ -63,6 +75,12 @@ class Benchmark:
     """What is done at random to the images of each training batch, ``[B, *image]`` as a target is given them, on the
     device; the result has the same shape and type. It draws from PyTorch's random numbers, which a run's seed sets, and
     comes after what a configuration's ``augmentation`` does."""
+    loss: str | Loss | None = None
+    """What tasks are learnt by: a name in `hyperlearn.objectives.LOSSES`, or a function of outputs ``[B, K]`` and
+    labels. Default: cross-entropy, for targets the mean squared error. Fisher information takes it for -log p."""
+    metric: str | Metric | None = None
+    """What is measured of targets: a name in `hyperlearn.objectives.METRICS`, or a `Metric`. Default: the mean squared
+    error. Classes are measured by accuracy."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -72,9 +90,9 @@ class Benchmark:
                 f"{self.name}: scenarios={self.scenarios!r}; a tuple of some of {', '.join(SCENARIOS)} is needed"
             )
         object.__setattr__(self, "scenarios", tuple(each for each in SCENARIOS if each in self.scenarios))
+        if not self.objective.classes:
+            self._check_targets()
         for number, task in enumerate(self.tasks):
-            if not task.classes:
-                raise InputError(f"{self.name}: task {number} has no classes")
             for part, examples in (("training", task.train), ("validation", task.validation), ("test", task.test)):
                 if len(examples) or part != "validation":
                     _check_examples(f"{self.name}: task {number}, {part} images", examples, task, self.image_shape)
@@ -90,6 +108,28 @@ class Benchmark:
         said = any("tasks" in change for change in self.changes)
         if len(self) != TASKS.get(self.name, len(self)) and not said:
             object.__setattr__(self, "changes", (*self.changes, f"{len(self)} tasks"))
+
+    def _check_targets(self) -> None:
+        """Look at what all tasks of regression have in common; made for CL1 unless something else is said."""
+        if any(task.train.labels.dim() != 2 or not task.train.labels.is_floating_point() for task in self.tasks):
+            raise InputError(
+                f"{self.name}: a task without classes needs targets, floats [n, outputs]; labels.float().unsqueeze(1) "
+                "makes them of one number each"
+            )
+        if len({*self.class_counts}) > 1:
+            raise InputError(f"{self.name}: tasks of {self.class_counts} outputs; all targets need as many")
+        scenarios = ("cl1",) if self.scenarios == SCENARIOS else self.scenarios
+        if "cl3" in scenarios:
+            raise InputError(f"{self.name}: there is no cl3 without classes; scenarios are cl1 and cl2")
+        object.__setattr__(self, "scenarios", scenarios)
+
+    @property
+    def objective(self) -> Objective:
+        """What tasks are learnt and measured by."""
+        classes = {bool(task.classes) for task in self.tasks}
+        if len(classes) > 1:
+            raise InputError(f"{self.name}: some tasks have classes and others none")
+        return objective(self.name, self.loss, self.metric, classes.pop())
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -109,8 +149,8 @@ class Benchmark:
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """The number of classes of each task."""
-        return tuple(len(task.classes) for task in self.tasks)
+        """The number of classes of each task; of outputs, where there are no classes."""
+        return tuple(task.outputs for task in self.tasks)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -131,15 +171,23 @@ def _check_examples(where: str, examples: Examples, task: Task, shape: tuple[int
     if tuple(examples.images.shape[1:]) != shape:
         raise InputError(f"{where}: shape {tuple(examples.images.shape[1:])}, expected {shape} as in task 0")
     images, labels = examples.images.dtype, examples.labels.dtype
-    if not (images == torch.uint8 or images.is_floating_point or _is_whole(images)) or labels != torch.int64:
+    wanted = torch.int64 if task.classes else images if images.is_floating_point else torch.float32
+    if not (images == torch.uint8 or images.is_floating_point or _is_whole(images)) or labels != wanted:
         raise InputError(
             f"{where}: {images} with labels of {labels}; images are torch.uint8, 0 to 255, floating point, or whole "
-            "numbers such as tokens of torch.int64, and labels torch.int64"
+            f"numbers such as tokens of torch.int64, and labels {wanted}"
         )
     if images.is_floating_point:
-        _check_floats(where, examples.images)
-    if examples.labels.shape != (len(examples),):
-        raise InputError(f"{where}: labels of shape {tuple(examples.labels.shape)}, expected one for each image, [n]")
+        _check_floats(where, next(in_pieces(examples.images, size=10), torch.empty(0)))
+    found = tuple(examples.labels.shape)
+    if not task.classes:
+        if found[1:] != (task.outputs,):
+            raise InputError(f"{where}: targets of shape {found}, expected [n, {task.outputs}] as in training")
+        if not bool(examples.labels.isfinite().all()):
+            raise InputError(f"{where}: targets that are NaN or infinite")
+        return
+    if found != (len(examples),):
+        raise InputError(f"{where}: labels of shape {found}, expected one for each image, [n]")
     low, high = int(examples.labels.min()), int(examples.labels.max())
     if low < 0 or high >= len(task.classes):
         raise InputError(f"{where}: labels from {low} to {high}, but the task has classes 0 to {len(task.classes) - 1}")
@@ -268,20 +316,25 @@ def from_datasets(
     train: Sequence["Dataset[Any]"],
     test: Sequence["Dataset[Any]"],
     validation: float = 0.0,
+    lazy: bool = False,
     **options: Any,
 ) -> Benchmark:
     """A benchmark of your own data: one data set of PyTorch for each task, and one to test it by.
 
     Items are pairs (image, label). Labels are whole numbers, whichever: a task's classes are those that occur in its
     training data, from low to high. They are called what the data set's ``classes`` says, as torchvision's have them,
-    else by their number. Each data set is read once and kept in memory, bytes as bytes. What it does to an image at
-    random belongs into ``augment``.
+    else by their number. Labels that are floats, one or several, are targets of regression.
+
+    Each data set is read once and kept in memory, bytes as bytes. With ``lazy`` its images stay where they are, so that
+    they may be larger than memory: each is read when a batch needs it, and once more for the fingerprint in the record.
+    What is done to an image at random belongs into ``augment``.
 
     Args:
         name: the benchmark's name.
         train: for each task a map-style data set, such as an ``ImageFolder`` or a ``Subset``.
         test: as many.
         validation: the fraction of each task's training images to hold out, in [0, 1).
+        lazy: whether to read images as they are needed.
         options: other fields of `Benchmark`, such as ``scenarios``.
 
     Raises:
@@ -298,16 +351,29 @@ def from_datasets(
     if len(train) != len(test):
         raise InputError(f"{name}: {len(train)} training sets and {len(test)} test sets; one of each is needed a task")
     tasks = tuple(
-        _task_of(f"{name}: task {number}", number, pair, validation)
+        _task_of(f"{name}: task {number}", number, pair, validation, datasets.lazily if lazy else datasets.read)
         for number, pair in enumerate(zip(train, test, strict=True))
     )
     return Benchmark(name, tasks, _held_out(validation), **options)
 
 
-def _task_of(where: str, number: int, pair: "tuple[Dataset[Any], Dataset[Any]]", validation: float) -> Task:
+def _task_of(
+    where: str,
+    number: int,
+    pair: "tuple[Dataset[Any], Dataset[Any]]",
+    validation: float,
+    read: "Callable[[Dataset[Any], str], tuple[Images, Tensor]]",
+) -> Task:
     train, test = pair
-    read = (*datasets.read(train, f"{where}, training images"), *datasets.read(test, f"{where}, test images"))
-    source, classes = _counted(where, Source(*read))
+    found = (*read(train, f"{where}, training images"), *read(test, f"{where}, test images"))
+    source = Source(*found)  # type: ignore[arg-type]  # of images that are not read their number is enough
+    if source.train_labels.is_floating_point() and source.test_labels.is_floating_point():
+        kind = source.train_images.dtype
+        kind = kind if kind.is_floating_point else torch.float32
+        targets = [labels.to(kind).view(len(labels), -1) for labels in (source.train_labels, source.test_labels)]
+        held = _hold_out(_examples(source.train_images, targets[0], number), validation)
+        return Task(*held, _examples(source.test_images, targets[1], number), ())
+    source, classes = _counted(where, source)
     names = datasets.class_names(train)
     if names is not None and all(0 <= int(label) < len(names) for label in classes):
         classes = tuple(names[int(label)] for label in classes)
@@ -360,8 +426,8 @@ def permuted(
     return Benchmark(name, tuple(made), _held_out(validation))
 
 
-def _examples(images: Tensor, labels: Tensor, task: int) -> Examples:
-    return Examples(images, labels, torch.full_like(labels, task))
+def _examples(images: Images, labels: Tensor, task: int) -> Examples:
+    return Examples(images, labels, torch.full((len(labels),), task, device=labels.device))
 
 
 def _held_out(validation: float) -> tuple[str, ...]:
@@ -414,6 +480,8 @@ def limited(benchmark: Benchmark, images_per_class: int) -> Benchmark:
 
     For a look at a large benchmark on a small machine; the numbers that come out are not those of the benchmark.
     """
+
+    benchmark.objective.check_classes(f"{benchmark.name}: a number of images of each class")
 
     def part(examples: Examples) -> Examples:
         return examples.take(rank_in_class(examples.labels) < images_per_class)
@@ -471,6 +539,36 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
         for task in _tasks(name, cifar.load(source), 10, validation, cifar.CLASSES[source])
     ]
     return Benchmark(name, tuple(tasks), _held_out(validation), MADE_FOR[name])
+
+
+def polynomials(images: int = 100, noise: float = 0.05, seed: int = 0) -> Benchmark:
+    r"""Regression of one number from one: von Oswald et al.'s three polynomials, each on an interval of its own.
+
+    .. math:: x + 3 \text{ on } [-4, -2], \quad 2 x^2 - 1 \text{ on } [-1, 1], \quad (x - 3)^3 \text{ on } [2, 4]
+
+    (von Oswald et al. 2020, figure 2.) Test points lie evenly and have no noise.
+
+    Args:
+        images: points to learn from in each task, drawn uniformly.
+        noise: standard deviation of what is added to their targets.
+        seed: of points and noise; they belong to the benchmark and not to a run.
+
+    Example:
+        >>> made = polynomials()
+        >>> made.scenarios, made.objective.metric.name, tuple(made.tasks[0].train.labels.shape)
+        (('cl1',), 'mse', (100, 1))
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tasks = []
+    for number, (low, polynomial) in enumerate(
+        [(-4.0, lambda x: x + 3), (-1.0, lambda x: 2 * x**2 - 1), (2.0, lambda x: (x - 3) ** 3)]
+    ):
+        x = low + 2 * torch.rand(images, 1, generator=generator)
+        y = polynomial(x) + noise * torch.randn(images, 1, generator=generator)
+        even = torch.linspace(low, low + 2, 50)[:, None]
+        train, test = _examples(x, y, number), _examples(even, polynomial(even), number)
+        tasks.append(Task(train, train.take(slice(0)), test, ()))
+    return Benchmark("polynomials", tuple(tasks))
 
 
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {

@@ -36,8 +36,8 @@ class Position:
 
     task: int
     step: int
-    accuracy: dict[str, list[list[Fraction]]]
-    untrained: dict[str, list[Fraction]]
+    accuracy: dict[str, list[list[float]]]
+    untrained: dict[str, list[float]]
     inferred: dict[str, Fraction | None]
     loss: list[list[float]]
     train_seconds: list[Time]

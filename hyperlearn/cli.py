@@ -424,7 +424,8 @@ def _overrides(rest: list[str]) -> dict[str, str]:
 
 def _print_results(made: list[Result]) -> None:
     first = made[0]
-    shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: accuracy after the last task, %")
+    scale, metric, unit = results.shown_as(made)
+    shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}")
     shown.add_column("scenario")
     for number in range(len(first.accuracy_matrix)):
         shown.add_column(f"task {number + 1}", justify="right")
@@ -439,7 +440,7 @@ def _print_results(made: list[Result]) -> None:
             metrics.forgetting,
             metrics.task_inference_accuracy,
         ]
-        shown.add_row(result.scenario, *("-" if x is None else f"{100 * x:.2f}" for x in numbers))
+        shown.add_row(result.scenario, *("-" if x is None else f"{scale * x:.2f}" for x in numbers))
     _console().print(shown)
 
 

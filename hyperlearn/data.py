@@ -11,13 +11,14 @@ from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .datasets import Images, LazyImages, concatenated
 from .errors import DataError, InputError, first_line
 from .files import cache_folder, check_file
 
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
     """What one training step sees."""
 
     images: Tensor  # [B, *image], floats; tokens and other whole numbers as they are
-    labels: Tensor  # [B], label within the task
+    labels: Tensor  # [B], label within the task; [B, outputs], targets of regression
     tasks: Tensor  # [B], the task of each image
 
 
@@ -36,11 +37,12 @@ class Examples:
 
     Args:
         images: ``[n, *image]``, ``uint8`` (0 to 255), or floats or other whole numbers (used as they are).
-        labels: ``[n]``, ``int64``, the label within the task, counted from 0.
+        labels: ``[n]``, ``int64``, the label within the task, counted from 0; or ``[n, outputs]``, floats, the targets
+            of regression.
         tasks: ``[n]``, ``int64``, the task that each image belongs to.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     tasks: Tensor
 
@@ -60,7 +62,8 @@ class Examples:
 
     def take(self, indices: Tensor | slice) -> "Examples":
         """The examples at ``indices``, their images as they are."""
-        return Examples(self.images[indices], self.labels[indices], self.tasks[indices])
+        images = self.images[indices] if isinstance(self.images, Tensor) else self.images.take(indices)
+        return Examples(images, self.labels[indices], self.tasks[indices])
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on another device."""
@@ -72,7 +75,20 @@ class Examples:
             yield self[slice(start, start + size)]
 
 
-def as_float(images: Tensor) -> Tensor:
+def in_pieces(images: Images, size: int = 1000) -> Iterator[Tensor]:
+    """All images in order: at once where they are in memory, else so many at a time as they are read."""
+    if isinstance(images, Tensor):
+        yield images
+        return
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+@overload
+def as_float(images: Tensor) -> Tensor: ...
+@overload
+def as_float(images: LazyImages) -> LazyImages: ...
+def as_float(images: Images) -> Images:
     """``uint8`` images as floats in [0, 1]; all others as they are.
 
     They lie in memory in the order of their dimensions (contiguous), as a network that calls ``view`` needs them.
@@ -81,6 +97,8 @@ def as_float(images: Tensor) -> Tensor:
         >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
         tensor([0.0000, 0.2000, 1.0000])
     """
+    if isinstance(images, LazyImages):
+        return images.changed(as_float) if images.dtype == torch.uint8 else images
     if images.dtype != torch.uint8:
         return images.contiguous()
     return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
@@ -110,7 +128,7 @@ def concatenate(parts: list[Examples]) -> Examples:
                 "floating-point images one type"
             )
     return Examples(
-        torch.cat(images), torch.cat([part.labels for part in parts]), torch.cat([part.tasks for part in parts])
+        concatenated(images), torch.cat([part.labels for part in parts]), torch.cat([part.tasks for part in parts])
     )
 
 

@@ -8,6 +8,7 @@ from .data import Examples
 from .inference import evaluating
 from .methods import Learner, Scenario
 from .metrics import average_accuracy, backward_transfer, during_accuracy, forgetting, forward_transfer
+from .objectives import ACCURACY
 
 __all__ = [
     "accuracies",
@@ -36,8 +37,10 @@ def accuracies(
 ) -> tuple[list[float], float | None]:
     """`accuracy` in several scenarios at once, where the learner predicts the same in all: CL1 alone, or CL2 and CL3.
 
-    Each image is asked for once. The accuracies are in the order of ``scenarios``.
+    Each image is asked for once. The accuracies are in the order of ``scenarios``. Without classes, they are means of
+    the benchmark's metric.
     """
+    metric = learner.setting.objective.metric
     given = task if "cl1" in scenarios else None
     device = next(learner.parameters()).device
     right = torch.zeros(len(scenarios), device=device)
@@ -47,9 +50,13 @@ def accuracies(
         for batch in examples.batches(_batch_size(learner, examples)):
             images, labels = batch.images.to(device), batch.labels.to(device)
             predicted = learner.predict(images, given, scenarios[0])
-            label_right, task_right = predicted.labels == labels, predicted.tasks == task
-            counts = [label_right & task_right if scenario == "cl3" else label_right for scenario in scenarios]
-            right += torch.stack(counts).sum(1)
+            task_right = predicted.tasks == task
+            if metric == ACCURACY:
+                label_right = predicted.labels == labels
+                each = [label_right & task_right if scenario == "cl3" else label_right for scenario in scenarios]
+            else:
+                each = [metric.of(predicted.labels, labels)] * len(scenarios)
+            right += torch.stack(each).sum(1)
             found += task_right.sum()
             inferred = inferred and not bool((predicted.tasks == -1).any())
     n = len(examples)
@@ -58,4 +65,4 @@ def accuracies(
 
 def _batch_size(learner: Learner, examples: Examples) -> int:
     """As many images as keep the activations of all tasks' networks together within some hundred megabytes."""
-    return max(1, 2**24 // (examples.images[0].numel() * learner.setting.tasks))
+    return max(1, 2**24 // (examples.images.shape[1:].numel() * learner.setting.tasks))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from .data import as_float
+from .datasets import Images
 from .errors import InputError
 from .inference import batchable, evaluating
 from .nets import MLP
@@ -22,7 +23,7 @@ SampleLoss = Callable[[Tensor, Tensor], Tensor]
 def fisher_information(
     target: nn.Module,
     params: Mapping[str, Tensor],
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     buffers: Mapping[str, Tensor] | None = None,
@@ -51,7 +52,7 @@ def fisher_information(
         params: the parameters :math:`\theta`, as ``functional_call`` takes them. Those that have no importance, such
             as frozen ones (``requires_grad=False``), may be left out; the target's own values are taken then.
         images: ``[n, *image]``, floating point, or ``uint8`` (0 to 255), which becomes floats in [0, 1].
-        labels: ``[n]``, ``int64``.
+        labels: ``[n]``, ``int64``, or whatever ``loss`` takes of each sample, such as targets ``[n, outputs]``.
         buffers: the target's buffers (running statistics of batch norm); default: those it has.
         loss: the negative log-likelihood of one sample. For a network with several heads it picks the head, as in
             ``lambda logits, label: cross_entropy(logits[:, 2:4], label)``.
@@ -85,7 +86,7 @@ def fisher_information(
     layout.check({name: p for name, p in params.items() if name not in fixed})
     if any(tuple(params[name].shape) != shape for name, shape in zip(layout.names, layout.shapes, strict=True)):
         raise InputError("parameters of one network are needed, and these are of several")
-    if len(images) == 0 or labels.shape != (len(images),):
+    if len(images) == 0 or len(labels) != len(images) or (loss is cross_entropy and labels.dim() != 1):
         raise InputError(
             f"as many labels as images are needed, and at least one: images {tuple(images.shape)}, "
             f"labels {tuple(labels.shape)}"

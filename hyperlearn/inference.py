@@ -21,7 +21,7 @@ they were computed of, the tasks ``[B]``. A rule that learns something of each t
 class Prediction(NamedTuple):
     """What a learner says about a batch of images."""
 
-    labels: Tensor  # [B], label within the task
+    labels: Tensor  # [B], label within the task; without classes [B, outputs], the outputs
     tasks: Tensor  # [B], the task that each image is taken to be from
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .errors import InputError
-from .results import Result, by_seed
+from .results import Result, by_seed, shown_as
 from .tables import Comparison
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -106,10 +106,12 @@ def accuracy_over_time(
     """
     if ax is None:
         ax = new()[1][0, 0]
+    every = [r for given in runs.values() for r in ([given] if isinstance(given, Result) else given)]
+    scale, metric, unit = shown_as(every)
     tasks = 0
     for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
         results = _one_curve(label, given)
-        curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
+        curves = np.array([[scale * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
         ax.errorbar(
@@ -122,11 +124,11 @@ def accuracy_over_time(
             capsize=3,
         )
     if chance is not None:
-        ax.axhline(100 * chance, color="#767676", linestyle="--", linewidth=1)
-        ax.annotate("chance", (1, 100 * chance), textcoords="offset points", xytext=(0, 4), color="#595959")
+        ax.axhline(scale * chance, color="#767676", linestyle="--", linewidth=1)
+        ax.annotate("chance", (1, scale * chance), textcoords="offset points", xytext=(0, 4), color="#595959")
     ax.set_xticks(range(1, tasks + 1))
     ax.set_xlabel("tasks learnt so far")
-    ax.set_ylabel("accuracy on them, %")
+    ax.set_ylabel(f"{metric} on them{unit}")
     ax.legend()
     return _figure(ax)
 
@@ -140,8 +142,9 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
     shown = {label: _one_curve(label, runs[label]) for label in labels}
+    scale, metric, unit = shown_as(result for made in shown.values() for result in made)
     for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
-        values = [100 * result.average_accuracy for result in shown[label]]
+        values = [scale * result.average_accuracy for result in shown[label]]
         ax.errorbar(
             mean(values),
             row,
@@ -153,7 +156,7 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
         ax.plot(values, [row + 0.18] * len(values), linestyle="none", marker=".", color=color, alpha=0.6)
     ax.set_yticks(range(len(labels)), [f"{label} (n = {len(shown[label])})" for label in labels])
     ax.invert_yaxis()
-    ax.set_xlabel("average accuracy after the last task, %")
+    ax.set_xlabel(f"average {metric} after the last task{unit}")
     return _figure(ax)
 
 

@@ -5,6 +5,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, field
+from math import isclose
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,11 +26,24 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)
-class Metrics:
-    """Summaries of the accuracy matrix, as fractions; see `hyperlearn.evaluation` for each one's equation."""
+class Measure:
+    """What tasks without classes are learnt and measured by; see `hyperlearn.objectives`."""
 
-    average_accuracy: Fraction
-    during_accuracy: Fraction
+    loss: str
+    metric: str
+    lower_is_better: bool
+
+
+@validated(frozen=True, kw_only=True, config=_STRICT)
+class Metrics:
+    """Summaries of the accuracy matrix, as fractions; see `hyperlearn.evaluation` for each one's equation.
+
+    Of another metric than accuracy they are summaries too, in its own unit. Where a lower value is the better one,
+    forgetting is by how much it rose above its least, and both transfers are by how much it fell.
+    """
+
+    average_accuracy: float
+    during_accuracy: float
     forgetting: float | None
     backward_transfer: float | None
     forward_transfer: float | None
@@ -58,7 +72,10 @@ class Seconds:
 
 @validated(frozen=True, kw_only=True, config=_STRICT)
 class Result:
-    """What one run measured, and what it takes to run it again. Accuracies are fractions in [0, 1]."""
+    """What one run measured, and what it takes to run it again. Accuracies are fractions in [0, 1].
+
+    Without classes there is no accuracy: where ``measure`` names another metric, that is what stands in its place.
+    """
 
     benchmark: str
     method: str
@@ -66,9 +83,9 @@ class Result:
     seed: int
     config: dict[str, Any]
     """Every hyperparameter of the method, and what differs from the benchmark's default."""
-    accuracy_matrix: list[list[Fraction]]
+    accuracy_matrix: list[list[float]]
     """``[i][j]``: accuracy on task j after learning task i."""
-    untrained_accuracy: list[Fraction]
+    untrained_accuracy: list[float]
     """Accuracy on each task before any training."""
     metrics: Metrics
     parameters: Parameters
@@ -82,6 +99,8 @@ class Result:
     """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
     loss: list[list[float]] = field(default_factory=list)
     """The loss at up to 50 steps of each task, evenly spaced; nothing in records made before it was kept."""
+    measure: Measure | None = None
+    """Loss and metric; None, and not in the record, for cross-entropy and accuracy."""
 
     def __post_init__(self) -> None:
         tasks = len(self.accuracy_matrix)
@@ -93,10 +112,19 @@ class Result:
         expected = TASKS.get(self.benchmark, tasks)
         if tasks != expected and not self.changed:
             raise ValueError(f"{tasks} tasks, and {self.benchmark} has {expected}")
-        for name, value in metrics_of(self.accuracy_matrix, self.untrained_accuracy).items():
+        rows = [*self.accuracy_matrix, self.untrained_accuracy]
+        if self.metric == "accuracy" and not all(0 <= value <= 1 for row in rows for value in row):
+            raise ValueError("accuracies are fractions in [0, 1]")
+        lower = self.measure is not None and self.measure.lower_is_better
+        for name, value in metrics_of(self.accuracy_matrix, self.untrained_accuracy, lower).items():
             found = getattr(self.metrics, name)
-            if (found is None) != (value is None) or abs((found or 0.0) - (value or 0.0)) > 1e-9:
+            if (found is None) != (value is None) or not isclose(found or 0, value or 0, rel_tol=1e-9, abs_tol=1e-9):
                 raise ValueError(f"{name} is {found}, and {value} by the accuracy matrix")
+
+    @property
+    def metric(self) -> str:
+        """The name of what the accuracy matrix holds."""
+        return self.measure.metric if self.measure else "accuracy"
 
     @property
     def average_accuracy(self) -> float:
@@ -110,7 +138,10 @@ class Result:
 
     def to_json(self) -> str:
         """The record's text. Same result, same text: keys in order, floats in full precision."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        fields = asdict(self)
+        if self.measure is None:
+            del fields["measure"]
+        return json.dumps(fields, indent=1) + "\n"
 
     def same_measurement(self, other: "Result") -> bool:
         """Whether both agree in everything but wall time and where they were run."""
@@ -127,14 +158,39 @@ class Result:
         return measured(self) == measured(other)
 
 
-def metrics_of(matrix: AccuracyMatrix, untrained: Sequence[float]) -> dict[str, float | None]:
-    """All metrics that follow from an accuracy matrix; see `hyperlearn.metrics`."""
+def shown_as(results: Iterable[Result]) -> tuple[float, str, str]:
+    """How the metric of ``results`` is shown: what it is multiplied by, its name, and a unit to put behind that.
+
+    Accuracy is shown in per cent: ``100, "accuracy", ", %"``. Raises `InputError` for results of several metrics.
+    """
+    names = {result.metric: None for result in results}  # in order
+    if len(names) > 1:
+        raise InputError(f"results of {' and '.join(names)} do not go together")
+    name = next(iter(names), "accuracy")
+    return (100, name, ", %") if name == "accuracy" else (1, name, "")
+
+
+def metrics_of(
+    matrix: AccuracyMatrix, untrained: Sequence[float], lower_is_better: bool = False
+) -> dict[str, float | None]:
+    """All metrics that follow from an accuracy matrix; see `hyperlearn.metrics`.
+
+    With ``lower_is_better`` it is one of errors, and forgetting and both transfers are those of the errors below 0: to
+    forget is to err more.
+
+    Example:
+        >>> errors = metrics_of([[0.25, 4.0], [1.0, 0.5]], [3.0, 5.0], lower_is_better=True)
+        >>> errors["average_accuracy"], errors["forgetting"], errors["backward_transfer"], errors["forward_transfer"]
+        (0.75, 0.75, -0.75, 1.0)
+    """
+    gains = [[-value for value in row] for row in matrix] if lower_is_better else matrix
+    before = [-value for value in untrained] if lower_is_better else untrained
     return {
         "average_accuracy": metrics.average_accuracy(matrix),
         "during_accuracy": metrics.during_accuracy(matrix),
-        "forgetting": metrics.forgetting(matrix),
-        "backward_transfer": metrics.backward_transfer(matrix),
-        "forward_transfer": metrics.forward_transfer(matrix, untrained),
+        "forgetting": metrics.forgetting(gains),
+        "backward_transfer": metrics.backward_transfer(gains),
+        "forward_transfer": metrics.forward_transfer(gains, before),
     }
 
 
@@ -211,7 +267,9 @@ def _check_same_run(path: Path, result: Result) -> None:
 
     def of(one: Result) -> dict[str, Any]:
         data = {"images": one.images} if one.images and result.images else {}  # older records do not say
-        return {**as_recorded(one.config), **data, "benchmark": "; ".join(one.changed) or "as its name says"}
+        measure = {"measure": one.measure} if one.measure else {}
+        changed = "; ".join(one.changed) or "as its name says"
+        return {**as_recorded(one.config), **data, **measure, "benchmark": changed}
 
     if not path.exists():  # the file system has no hard links
         return

@@ -88,6 +88,7 @@ class Trained:
         Where the task is inferred, a hypernetwork's probabilities are those of the network that is believed: classes of
         other tasks have 0. The arguments are those of `predict`.
         """
+        self.learner.setting.objective.check_classes("a probability")
         scenario = self._scenario(task, scenario)
         return torch.cat([self.learner.probabilities(each, task, scenario) for each in self._batches(images, task)])
 
@@ -188,9 +189,10 @@ class Trained:
         """Write all of it into one file, of tensors and plain data, that `load` reads.
 
         A target, a hypernetwork, a regularizer and a rule of your own are named in it and not kept: code is no data.
-        Raises `InputError` where the file cannot be written.
+        Raises `InputError` where the file cannot be written, and for regression, whose loss is code too.
         """
         learner = self.learner
+        learner.setting.objective.check_classes("a file")
         state = {
             "format": FORMAT,
             "hyperlearn": __version__,

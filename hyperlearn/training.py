@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import blake2b
 from math import prod
@@ -21,8 +21,9 @@ from .data import Batch, Examples, draw_rows, flip_and_crop, keeping_shape
 from .errors import InputError
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import Learner, Scenario
+from .objectives import CLASSIFICATION
 from .processor import flush_denormals, keep_freed_memory
-from .results import Metrics, Parameters, Result, Seconds, metrics_of
+from .results import Measure, Metrics, Parameters, Result, Seconds, metrics_of
 from .spec import SEEDS, RunSpec, pick_device
 from .streams import RandomStream
 from .swap import check_target, deepcopy_or_itself
@@ -103,6 +104,12 @@ class Run:
     def __init__(self, spec: RunSpec, callbacks: Callbacks = ()) -> None:
         self.spec, self.config, self.scenarios = spec, spec.config, spec.measured
         self.callbacks: tuple[Callback, ...] = tuple(callbacks)
+        aim = spec.benchmark.objective
+        self.measured = (
+            None
+            if aim == CLASSIFICATION
+            else Measure(loss=aim.loss_name, metric=aim.metric.name, lower_is_better=aim.metric.lower_is_better)
+        )
         self.printed: dict[str, str] = {}
         self.device = pick_device(spec.device)
         if self.device.type == "cpu":
@@ -333,6 +340,7 @@ class Run:
     def result(self, scenario: Scenario) -> Result:
         """The result of a finished run in one scenario."""
         matrix, sizes = self.accuracy[scenario], self.learner.sizes(scenario)
+        lower = self.measured is not None and self.measured.lower_is_better
         return Result(
             benchmark=self.benchmark.name,
             method=self.spec.method,
@@ -342,7 +350,7 @@ class Run:
             accuracy_matrix=matrix,
             untrained_accuracy=self.untrained[scenario],
             metrics=Metrics(
-                **metrics_of(matrix, self.untrained[scenario]),  # type: ignore[arg-type]  # pydantic checks them
+                **metrics_of(matrix, self.untrained[scenario], lower),  # type: ignore[arg-type]  # pydantic checks them
                 task_inference_accuracy=self.inferred[scenario],
             ),
             parameters=Parameters(
@@ -358,6 +366,7 @@ class Run:
             images=self.fingerprint,
             changed=list(self.benchmark.changes),
             loss=self.loss,
+            measure=self.measured,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -375,6 +384,7 @@ class Run:
             "seed": self.spec.seed,
             **self.spec.recorded,
             **self.printed,
+            **({"measure": asdict(self.measured)} if self.measured else {}),
         }
 
     @cached_property

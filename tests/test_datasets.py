@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 import hyperlearn as hl
+from hyperlearn import datasets
 from hyperlearn.benchmarks import from_datasets
+from hyperlearn.datasets import LazyImages
 
 HYPERNETS = ["hnet", "lstm-net", "lstm-net-grow"]
 METHODS = ["finetune", "ewc", "joint", *HYPERNETS]
@@ -176,7 +178,7 @@ def test_a_test_set_for_each_task() -> None:
 
 def test_more_images_than_memory_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hl.datasets, "physical_memory", lambda: 31)
-    with pytest.raises(hl.InputError, match="mine: task 0, training images take 0 GiB and this machine has 0"):
+    with pytest.raises(hl.InputError, match="mine: task 0, training images take 0 GiB and this machine has 0; lazy"):
         from_datasets("mine", [pairs([0, 1])], [pairs([0, 1])])
     monkeypatch.setattr(hl.datasets, "physical_memory", lambda: 32)
     from_datasets("mine", [pairs([0, 1])], [pairs([0, 1])])
@@ -187,3 +189,121 @@ def test_options_are_fields_of_the_benchmark() -> None:
     assert from_datasets("mine", data, data, scenarios=("cl1",)).scenarios == ("cl1",)
     with pytest.raises(TypeError, match="colour"):
         from_datasets("mine", data, data, colour="red")
+
+
+# Images that stay where they are
+
+
+class Counted(Dataset[Any]):
+    """Digits, of which it is counted how often each was read."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels, self.reads = images, labels, [0] * len(labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        self.reads[number] += 1
+        return self.images[number], int(self.labels[number])
+
+
+class Targets(Counted):
+    """They also say their labels without their images."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        super().__init__(images, labels)
+        self.targets = labels.tolist()
+
+
+def digit_sets(kind: type[Counted] = Counted, floats: tuple[int, ...] = ()) -> list[list[Counted]]:
+    """Training and test sets of three tasks of two digits, some of them in floats."""
+    made: list[list[Counted]] = []
+    source = hl.data.digits()
+    for images, labels in (source[:2], source[2:]):
+        rows = [(labels // 2 == task).nonzero()[:40, 0] for task in range(3)]
+        shown = [hl.data.as_float(images) if task in floats else images for task in range(3)]
+        made.append([kind(shown[task][own], labels[own]) for task, own in enumerate(rows)])
+    return made
+
+
+@pytest.mark.parametrize("method", [*METHODS, "scratch", "hnet-iwr", "dgr", "hnet-iwr-r"])
+@pytest.mark.parametrize("floats", [(), (1,), (0, 1, 2)], ids=["bytes", "some floats", "floats"])
+def test_a_run_is_the_same_whether_images_are_in_memory_or_not(method: str, floats: tuple[int, ...]) -> None:
+    sets = digit_sets(floats=floats)
+    own = SHORT | ({"chunk_size": 200} if "net" in method and method != "finetune" else {})
+    if method in ("dgr", "hnet-iwr-r"):
+        own |= {"encoder_hidden": (9,), "decoder_hidden": (9,), "latent": 3}
+    lazy, held = (from_datasets("mine", *sets, validation=0.1, lazy=each) for each in (True, False))
+    assert isinstance(lazy.tasks[0].train.images, LazyImages)
+    made, expected = (hl.run(method, each, "cl3", **own) for each in (lazy, held))
+    assert made.same_measurement(expected)
+    assert made.images == expected.images  # the fingerprint
+
+
+def test_images_are_read_when_they_are_needed() -> None:
+    train, test = digit_sets(Targets)
+    made = from_datasets("mine", train, test, lazy=True)
+    looked_at = datasets._LOOKED_AT
+    assert (
+        sum(reads > 0 for reads in train[0].reads) <= looked_at + 3
+    )  # the first ones, some to look at floats, the last
+    before = list(train[0].reads)
+    batch = made.tasks[0].train[torch.tensor([30, 5, 30])]
+    assert [place for place, reads in enumerate(train[0].reads) if reads > before[place]] == [5, 30]
+    assert torch.equal(batch.images[0], hl.data.as_float(train[0].images[30]))
+    assert batch.images.shape == (3, 8, 8)
+    assert made.tasks[0].train[torch.tensor([[1, 2], [3, 4]])].images.shape == (2, 2, 8, 8)
+
+
+def test_labels_are_taken_from_items_where_targets_say_others() -> None:
+    train, test = digit_sets(Targets)
+    train[0].targets = [7] * len(train[0])  # type: ignore[attr-defined]
+    made = from_datasets("mine", train, test, lazy=True)
+    assert made.tasks[0].classes == ("0", "1")
+    assert min(train[0].reads) == 1
+    assert torch.equal(made.tasks[0].train.labels, train[0].labels)
+
+
+def test_folders_are_read_lazily(tmp_path: Path) -> None:
+    sets = [[ImageFolder(folder(tmp_path / part, ["ant", "bee"], 10))] for part in ("train", "test")]
+    halves = [[Subset(each, range(0, 20, 2))] for (each,) in sets]
+    lazy, held = (from_datasets("mine", *halves, validation=0.2, lazy=each) for each in (True, False))
+    assert lazy.tasks[0].classes == ("ant", "bee")
+    for part in ("train", "validation", "test"):
+        a, b = (getattr(each.tasks[0], part) for each in (lazy, held))
+        assert torch.equal(a[:].images, b[:].images)
+        assert torch.equal(a.labels, b.labels)
+    few = hl.benchmarks.limited(lazy, 2).tasks[0].train
+    assert isinstance(few.images, LazyImages)
+    assert len(few) == 4
+
+
+def test_lazy_images_may_be_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "physical_memory", lambda: 100)
+    with pytest.raises(hl.InputError, match="lazy=True reads each image when it is needed"):
+        from_datasets("mine", *digit_sets())
+    hl.run("joint", from_datasets("mine", *digit_sets(), lazy=True), **SHORT)
+
+
+def test_an_item_that_is_another_later_is_named() -> None:
+    data = Items(*[(grey(0), 0)] * 10, (torch.zeros(3, 3).byte(), 1))
+    with pytest.raises(hl.InputError, match=r"the image of item 10 has shape \(3, 3\) and type torch.uint8"):
+        from_datasets("mine", [data], [data], lazy=True)
+    data.targets = [0] * 10 + [1]  # type: ignore[attr-defined]
+    later = from_datasets("mine", [data], [data], lazy=True).tasks[0].train
+    with pytest.raises(hl.InputError, match="mine: task 0, training images: the image of item 10"):
+        later[:]
+
+
+def test_lazy_targets_of_regression() -> None:
+    data = [TensorDataset(torch.rand(20, 3), torch.rand(20))]
+    lazy, held = (from_datasets("mine", data, data, lazy=each) for each in (True, False))
+    made, expected = (hl.run("hnet", each, **SHORT, chunk_size=20) for each in (lazy, held))
+    assert made.same_measurement(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_lazy_images_go_to_the_device() -> None:
+    images = from_datasets("mine", *digit_sets(), lazy=True).tasks[0].train.to("cuda")[:5].images
+    assert images.device.type == "cuda"

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 LAYERS = [
     ["errors", "processor", "version"],
     ["compiling", "intervals", "memory", "metrics"],
-    ["datasets", "files"],
+    ["datasets", "files", "objectives"],
     ["params", "data", "pictures", "records"],
     ["cifar", "swap"],
     ["adapters", "nets", "hypernets", "inference", "benchmarks", "quadratic"],

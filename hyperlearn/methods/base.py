@@ -23,6 +23,7 @@ from ..data import Batch, Examples
 from ..errors import InputError
 from ..hypernets import Hypernetwork
 from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
+from ..objectives import CLASSIFICATION, Objective
 from ..params import Selection, count
 from ..regularizers import Regularizer
 from ..swap import as_written
@@ -135,6 +136,7 @@ class Setting:
         image_shape: of one image; generators of images need it.
         class_counts: classes of each task; default: all have ``classes``.
         parts: what comes from outside, the target aside, which ``make_target`` makes.
+        objective: what tasks are learnt and measured by. Without classes, ``classes`` is the number of outputs.
     """
 
     tasks: int
@@ -144,6 +146,7 @@ class Setting:
     image_shape: tuple[int, ...] = ()
     class_counts: tuple[int, ...] = ()
     parts: Parts = field(default_factory=Parts)
+    objective: Objective = CLASSIFICATION
 
     def __post_init__(self) -> None:
         if not self.class_counts:
@@ -330,6 +333,7 @@ class Config:
             benchmark.image_shape,
             benchmark.class_counts,
             parts,
+            benchmark.objective,
         )
 
 
@@ -417,6 +421,7 @@ class Learner(nn.Module, ABC):
             logits: of all tasks' networks, ``[T, B, K]``.
             images: ``[B, *image]``.
         """
+        self.setting.objective.check_classes("entropy, by which a task is inferred,")
         if self.rule is None:
             return infer_by_entropy(logits, self.setting.class_counts[: len(logits)])
         tasks = self.rule(logits, images)
@@ -573,15 +578,15 @@ class Classifier(nn.Module):
         return batch.labels
 
     def cross_entropy(self, batch: Batch, seen: int) -> Tensor:
-        """Mean cross-entropy over the batch."""
-        return nn.functional.cross_entropy(self.logits(batch.images, batch.tasks, seen), self.labels(batch))
+        """Mean cross-entropy over the batch, or what else the benchmark is learnt by."""
+        return self.setting.objective.loss(self.logits(batch.images, batch.tasks, seen), self.labels(batch))
 
     def predict(self, images: Tensor, task: int | None, seen: int) -> Prediction:
         """Labels within the task, and tasks; where no task is known (CL2) the task is given as -1."""
         if task is not None:
             self.setting.check_task(task)
-        given = images.new_full((len(images),), -1 if task is None else task).long()
-        best = self.logits(images, given, seen).argmax(1)
+        given = torch.full((len(images),), -1 if task is None else task, device=images.device)
+        best = self.setting.objective.answers(self.logits(images, given, seen))
         if self.scenario == "cl3":
             return self.setting.within_tasks(best)
         return Prediction(best, given)

@@ -29,7 +29,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
@@ -50,6 +49,8 @@ class EWC(Finetune):
         self.config: EWCConfig = config
         self.penalty = QuadraticPenalty(self.classifier.net)
         self.refuse_override("loss", EWC, "override task_loss")
+        if config.fisher_labels == "predicted":
+            setting.objective.check_classes("fisher_labels='predicted' (give 'observed')")
 
     @property
     def scale(self) -> float:
@@ -83,7 +84,7 @@ class EWC(Finetune):
             dict(net.named_parameters()),
             train.images,
             labels,
-            loss=lambda logits, label: cross_entropy(logits[:, columns], label),
+            loss=lambda logits, label: self.setting.objective.loss(logits[:, columns], label),
         )
 
     @torch.no_grad()

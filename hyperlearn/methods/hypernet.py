@@ -391,16 +391,16 @@ class HypernetLearner(GeneratingLearner):
         return outputs[..., first : first + counts[task]]
 
     def task_loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the network that the hypernetwork writes for the present task."""
+        """The loss of the network that the hypernetwork writes for the present task."""
         outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
-        return nn.functional.cross_entropy(self.own_logits(outputs, self.learned), batch.labels)
+        return self.setting.objective.loss(self.own_logits(outputs, self.learned), batch.labels)
 
     def importance(self, task: int, train: Examples) -> Params:
         def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
-            return nn.functional.cross_entropy(self.own_logits(outputs, task), label)
+            return self.setting.objective.loss(self.own_logits(outputs, task), label)
 
         # Given cross-entropy itself, it checks the labels against the number of logits.
-        loss = nn.functional.cross_entropy if self.heads == 1 and self.setting.alike else own_loss
+        loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
         buffers = self.target_buffers(task)
@@ -425,8 +425,8 @@ class HypernetLearner(GeneratingLearner):
         logits = self.logits(images, task)
         if task is None:
             return self.infer(logits, images)
-        labels = logits[0].argmax(1)
-        return Prediction(labels, torch.full_like(labels, task))
+        answers = self.setting.objective.answers(logits[0])
+        return Prediction(answers, torch.full((len(images),), task, device=images.device))
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         logits = self.logits(images, task)

@@ -37,7 +37,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..data import Batch, Examples, as_float
+from ..data import Batch, Examples
 from ..errors import InputError
 from ..files import check_alike
 from ..fisher import fisher_information
@@ -110,7 +110,7 @@ class HypernetReplayLearner(GeneratingLearner):
         logits = classifier.logits(torch.cat([batch.images, images]), torch.cat([batch.tasks, tasks]), seen)
         old = classifier.select(classifier.taught(images), tasks, self.learned)
         old = nn.functional.pad(old, (0, logits.shape[1] - old.shape[1]))  # CL3: classes it has not met
-        present = nn.functional.cross_entropy(logits[:size], classifier.labels(batch))
+        present = self.setting.objective.loss(logits[:size], classifier.labels(batch))
         past = distillation(logits[size:], old, self.config.temperature)
         return (1 - self.config.replay_weight) * present + self.config.replay_weight * past
 
@@ -150,7 +150,7 @@ class HypernetReplayLearner(GeneratingLearner):
 
     @torch.no_grad()
     def importance(self, task: int, train: Examples) -> Params:
-        images = as_float(train.images).flatten(1)  # [n, pixels]
+        images = torch.cat([batch.images.flatten(1) for batch in train.batches(1000)])  # [n, pixels], all in memory
         codes = torch.cat([draw_code(*self.encoder(batch.images)) for batch in train.batches(1000)])
         return fisher_information(
             self.target,

@@ -22,7 +22,6 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ..data import Batch, Examples
 from .base import Classifier, Config, Positive, Scenario, Setting, configuration
@@ -93,6 +92,7 @@ class LwF(Finetune):
     classifier: TaughtClassifier
 
     def __init__(self, config: "LwFConfig", setting: Setting) -> None:
+        setting.objective.check_classes("distillation")
         super().__init__(config, setting)
         self.config: LwFConfig = config
 
@@ -100,7 +100,7 @@ class LwF(Finetune):
         out: Tensor = self.classifier(batch.images)
         seen = self.learned + 1
         logits = self.classifier.select(out, batch.tasks, seen)
-        task_loss = cross_entropy(logits, self.classifier.labels(batch))
+        task_loss = self.setting.objective.loss(logits, self.classifier.labels(batch))
         if not self.learned:
             return task_loss
         kept = distillation(*self.classifier.to_distill(out, batch.images, self.learned), self.config.temperature)

@@ -87,7 +87,7 @@ class Scratch(Learner):
         return list(self.nets[min(self.learned, len(self.nets) - 1)].parameters())
 
     def loss(self, batch: Batch) -> Tensor:
-        return nn.functional.cross_entropy(self.logits(self.learned, batch.images), batch.labels)
+        return self.setting.objective.loss(self.logits(self.learned, batch.images), batch.labels)
 
     def logits(self, task: int, images: Tensor) -> Tensor:
         """Logits ``[B, K]`` of one task's network, of the task's K classes."""
@@ -98,8 +98,8 @@ class Scratch(Learner):
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         if task is not None:
             self.setting.check_task(task)
-            labels = self.logits(task, images).argmax(1)
-            return Prediction(labels, torch.full_like(labels, task))
+            answers = self.setting.objective.answers(self.logits(task, images))
+            return Prediction(answers, torch.full((len(images),), task, device=images.device))
         return self.infer(self.all_logits(images), images)
 
     def all_logits(self, images: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..data import Batch, Examples
+from ..data import Batch, Examples, in_pieces
 from ..errors import InputError
 from ..inference import Prediction
 from ..nets import VAE
@@ -40,7 +40,8 @@ from .lwf import TaughtClassifier, distillation
 def check_pixels(examples: Examples) -> Examples:
     """``examples`` as they are; raises `InputError` unless pixels can be taken for probabilities."""
     if examples.images.dtype != torch.uint8:
-        low, high = float(examples.images.min()), float(examples.images.max())
+        ends = [piece.aminmax() for piece in in_pieces(examples.images)]
+        low, high = float(min(end.min for end in ends)), float(max(end.max for end in ends))
         if not (low >= 0 and high <= 1):
             where = f"task {int(examples.tasks[0])}"
             raise InputError(f"{where}: replay needs images with values in [0, 1], these have {low:g} to {high:g}")
@@ -57,6 +58,7 @@ class Classifiers(nn.ModuleDict):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
+        setting.objective.check_classes("replay")
         seed = int(torch.randint(2**31, ()))
         for scenario in setting.scenarios:
             with torch.random.fork_rng(devices=[]):
@@ -109,7 +111,7 @@ class DGR(Learner):
         out: Tensor = classifier(images)
         present, past, replayed = out[: len(batch.images)], out[len(batch.images) :], images[len(batch.images) :]
         logits = classifier.select(present, batch.tasks, self.learned + 1)
-        loss = cross_entropy(logits, classifier.labels(batch))
+        loss = self.setting.objective.loss(logits, classifier.labels(batch))
         return loss, self.remembered(classifier, past, replayed) if self.learned else torch.zeros_like(loss)
 
     def replay(self, number: int) -> Tensor:
