@@ -123,7 +123,7 @@ def main() -> None:
 
     class Watch(Callback):
         def on_step(self, run: Run, loss: Tensor | None) -> None:
-            if run.step % 50 == 0 and time.monotonic() - started > options.seconds:
+            if (run.step % 50 == 0 or run.step == run.total) and time.monotonic() - started > options.seconds:
                 raise TimeUp(f"in task {run.task + 1}, step {run.step}")
 
     for method in options.methods:

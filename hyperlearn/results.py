@@ -98,7 +98,7 @@ class Result:
     changed: list[str] = field(default_factory=list)
     """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
     loss: list[list[float]] = field(default_factory=list)
-    """The loss at up to 50 steps of each task, evenly spaced; nothing in records made before it was kept."""
+    """The loss at up to 50 steps of each task, evenly spaced; not in records."""
     measure: Measure | None = None
     """Loss and metric; None, and not in the record, for cross-entropy and accuracy."""
 
@@ -137,8 +137,12 @@ class Result:
         return self.metrics.forgetting
 
     def to_json(self) -> str:
-        """The record's text. Same result, same text: keys in order, floats in full precision."""
+        """The record's text. Same result, same text: keys in order, floats in full precision.
+
+        The curve of the loss is not in it: a record is to stay small.
+        """
         fields = asdict(self)
+        del fields["loss"]
         if self.measure is None:
             del fields["measure"]
         return json.dumps(fields, indent=1) + "\n"
@@ -149,8 +153,6 @@ class Result:
         def measured(result: "Result") -> dict[str, Any]:
             fields: dict[str, Any] = json.loads(result.to_json())  # a tuple of the run is a list in the record
             left_out = {"seconds", "environment", "version", "commit"}
-            if not self.loss or not other.loss:
-                left_out.add("loss")
             if self.images is None or other.images is None:  # older records do not say
                 left_out.add("images")
             return {k: v for k, v in fields.items() if k not in left_out}

@@ -51,7 +51,7 @@ def test_throughput_does_not_count_what_workers_start_with(monkeypatch):
     """Eight trainings, one every two seconds after a slow first one of each worker: 30 a minute."""
     now = iter([100.0, 102.0, 104.0, 106.0, 108.0, 110.0, 112.0, 114.0] * 2)
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(bench.sweep, "run", lambda planned, report, **_: [report(one, None) for one in planned])
+    monkeypatch.setattr(bench.sweeps, "run", lambda planned, report, **_: [report(one, None) for one in planned])
     rows = bench.bench_workers(CPU, rounds=1)
     assert [(row["workers"], row["trainings_a_minute"], row["ratio"]) for row in rows] == [(1, 30, 1), (2, 30, 1)]
 

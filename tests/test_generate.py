@@ -358,7 +358,7 @@ def test_a_decoder_may_be_generated_in_part_too() -> None:
 def test_several_seeds_at_once_are_refused(changed: dict[str, Any]) -> None:
     config = hl.recipes.configure("hnet", BENCHMARK.name, **SMALL | changed)
     with pytest.raises(hl.InputError, match="its target has buffers, as batch norm has, or values"):
-        train_replicas("hnet", config, BENCHMARK, [0, 1], device="cpu", target=network)
+        train_replicas(hl.RunSpec(config, BENCHMARK, device="cpu", parts=Parts(target=network)), [0, 1])
 
 
 def test_a_frozen_network_is_a_target_where_patterns_name_a_part() -> None:

@@ -416,7 +416,7 @@ def test_a_benchmark_says_what_it_is_made_for() -> None:
     digits = hl.benchmarks.split_digits()
     made = replace(digits, name="mine", scenarios=("cl3", "cl1"))
     assert made.scenarios == ("cl1", "cl3")
-    assert list(hl.run_scenarios("hnet", made, iterations=1)) == ["cl1", "cl3"]
+    assert list(hl.fit("hnet", made, iterations=1).results) == ["cl1", "cl3"]
     assert hl.benchmarks.first(made, 2).scenarios == made.scenarios
     for method in ("hnet", "finetune", "joint"):
         with pytest.raises(hl.InputError, match="mine is made for cl1, cl3 alone, not for cl2"):

@@ -95,10 +95,11 @@ def test_a_damaged_record_is_named(tmp_path: Path, damage: Any, message: str) ->
 def test_a_record_of_another_configuration_is_not_overwritten(tmp_path: Path) -> None:
     results.write(make(), tmp_path)
     same = {"beta": 0.01, "hidden": (10, 10)}
-    results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 0, same)
-    results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 1, {"beta": 5})
+    path, other = (results.record_path(tmp_path, "split-mnist", "hnet", "cl1", seed) for seed in (0, 1))
+    results.check_not_taken(path, same)
+    results.check_not_taken(other, {"beta": 5})
     with pytest.raises(hl.InputError, match=r"a run with beta = 0.01, this run has 0.1"):
-        results.check_not_taken(tmp_path, "split-mnist", "hnet", "cl1", 0, {**same, "beta": 0.1})
+        results.check_not_taken(path, {**same, "beta": 0.1})
 
 
 @pytest.mark.parametrize(
