@@ -419,21 +419,22 @@ def _table(options: argparse.Namespace) -> None:
             else {"verdict": c.verdict}
             for c in cells
         ]
-        print(json.dumps([{**asdict(cell), **more} for cell, more in zip(cells, extra, strict=True)], indent=1))
+        made = [
+            {**asdict(cell), "gap": cell.gap, "interval": cell.interval, **more}
+            for cell, more in zip(cells, extra, strict=True)
+        ]
+        print(json.dumps(made, indent=1))
         return
     what = f"{schedule} schedule ({said}), accuracy" if schedule else "average accuracy"
-    shown = Table(title=f"Table {options.number}: {what}, %, mean ± std (n)")
-    last = [] if schedule else ["verdict"]
-    for heading in (
-        "method",
-        "benchmark",
-        "scenario",
-        "task",
-        "paper",
-        schedule or "measured",
-        *last,
-    ):
-        shown.add_column(heading, justify="right" if heading in ("paper", "measured", schedule) else "left")
+    shown = Table(
+        title=f"Table {options.number}: {what}, %, mean ± std (n), 95% interval of the mean, gap to the paper"
+    )
+    for heading in ("method", "benchmark", "scenario", "task"):
+        shown.add_column(heading)
+    for heading in ("paper", schedule or "measured", "interval", "gap"):
+        shown.add_column(heading, justify="right")
+    if not schedule:
+        shown.add_column("verdict")
     for cell in cells:
         paper = f"{cell.paper_mean:.2f}" + ("" if cell.paper_std is None else f" ± {cell.paper_std:.2f}")
         measured = ("not run" if schedule else "-") if cell.mean is None else f"{cell.mean:.2f}"
@@ -441,8 +442,10 @@ def _table(options: argparse.Namespace) -> None:
             measured += f" ± {cell.std:.2f}"
         if cell.n:
             measured += f" ({cell.n})"
+        interval = "-" if cell.interval is None else "{:.2f} to {:.2f}".format(*cell.interval)
+        gap = "-" if cell.gap is None else f"{cell.gap:+.2f}"
         verdict = [] if schedule else [cell.verdict]
-        shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, *verdict)
+        shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, interval, gap, *verdict)
     _console().print(shown)
 
 

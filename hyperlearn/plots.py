@@ -1,6 +1,6 @@
 """Figures of results. Colours are those of Okabe and Ito, which colour-blind readers can tell apart."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from statistics import mean, stdev
 from typing import Any
@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .results import Result
+from .errors import InputError
+from .results import Result, by_seed
+from .tables import Comparison
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -81,6 +83,15 @@ def looks() -> Iterator[tuple[str, str]]:
         yield from ((color, MARKERS[(number + shift) % len(MARKERS)]) for number, color in enumerate(PALETTE))
 
 
+def _one_curve(label: str, runs: Result | Sequence[Result]) -> list[Result]:
+    """The runs of one curve, each seed once; `InputError` where they are of several scenarios or benchmarks."""
+    results = [runs] if isinstance(runs, Result) else list(runs)
+    measured = dict.fromkeys(f"{result.benchmark}, {result.scenario}" for result in results)
+    if len(measured) > 1:
+        raise InputError(f"{label}: one curve has records of {'; '.join(measured)}; draw a curve of each")
+    return list(by_seed(results).values())
+
+
 def accuracy_over_time(
     runs: Mapping[str, Result | Sequence[Result]], ax: Axes | None = None, chance: float | None = None
 ) -> Figure:
@@ -90,12 +101,14 @@ def accuracy_over_time(
         runs: for each label one result, or several of different seeds.
         ax: where to draw; default: a new figure.
         chance: accuracy of guessing, a fraction, drawn as a line.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
     if ax is None:
         ax = new()[1][0, 0]
     tasks = 0
     for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
-        results = [given] if isinstance(given, Result) else list(given)
+        results = _one_curve(label, given)
         curves = np.array([[100 * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
@@ -119,12 +132,16 @@ def accuracy_over_time(
 
 
 def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = None) -> Figure:
-    """Average accuracy of methods side by side: mean and standard deviation over seeds, and every seed as a dot."""
+    """Average accuracy of methods side by side: mean and standard deviation over seeds, and every seed as a dot.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
+    """
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
     labels = list(runs)
+    shown = {label: _one_curve(label, runs[label]) for label in labels}
     for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
-        values = [100 * result.average_accuracy for result in runs[label]]
+        values = [100 * result.average_accuracy for result in shown[label]]
         ax.errorbar(
             mean(values),
             row,
@@ -134,10 +151,93 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
             capsize=4,
         )
         ax.plot(values, [row + 0.18] * len(values), linestyle="none", marker=".", color=color, alpha=0.6)
-    ax.set_yticks(range(len(labels)), [f"{label} (n = {len(runs[label])})" for label in labels])
+    ax.set_yticks(range(len(labels)), [f"{label} (n = {len(shown[label])})" for label in labels])
     ax.invert_yaxis()
     ax.set_xlabel("average accuracy after the last task, %")
     return _figure(ax)
+
+
+OUTCOMES: dict[str, dict[str, Any]] = {
+    "holds": {"color": PALETTE[0], "marker": "o"},
+    "reversed": {"color": PALETTE[1], "marker": "s"},
+    "undecided": {"color": "#595959", "marker": "o", "markerfacecolor": "white"},
+    "one run": {"color": "#595959", "marker": "x"},
+}
+"""How `claims` draws each verdict; one that is not run has no mark."""
+
+
+def method_name(method: str) -> str:
+    """A method as the paper writes it.
+
+    Example:
+        >>> method_name("lstm-net-iwr-r")
+        'LSTM_NET_IWR+R'
+    """
+    name, _, extra = method.rpartition("-")
+    added = {"r": "+R", "distill": "+distill"}.get(extra)
+    return name.upper().replace("-", "_") + added if added else method.upper().replace("-", "_")
+
+
+def claims(comparisons: Iterable[Comparison]) -> Figure:
+    """Claims "A over B", a row for each, a column for each scenario, panels one below the other for benchmarks.
+
+    A mark is our mean difference in points over the seeds that both methods have, with its 95% confidence interval; its
+    look is the verdict. A tick is the difference of the paper's means. Differences are of hundredths of a point up to
+    tens of points, so the axis is logarithmic on both sides of 0, and linear between -0.1 and 0.1.
+
+    Args:
+        comparisons: as `hyperlearn.tables.claims` gives them; the order of rows and columns is theirs.
+    """
+    panels: dict[tuple[str, str], list[Comparison]] = {}
+    for comparison in comparisons:
+        panels.setdefault((comparison.benchmark, comparison.scenario), []).append(comparison)
+    benchmarks, scenarios = (list(dict.fromkeys(key[place] for key in panels)) for place in (0, 1))
+    rows = sum(max(len(found) for key, found in panels.items() if key[0] == name) for name in benchmarks)
+    figure, axes = new(len(benchmarks), len(scenarios), width=7.0, height=0.23 * rows + 0.7 * len(benchmarks) + 0.5)
+    shown: dict[str, Any] = {}
+    for i, benchmark in enumerate(benchmarks):
+        for j, scenario in enumerate(scenarios):
+            ax, found = axes[i, j], panels.get((benchmark, scenario), [])
+            for row, comparison in enumerate(found):
+                shown |= _claim(ax, row, comparison)
+            names = [f"{method_name(c.better)} over {method_name(c.worse)}" for c in found]
+            ax.set_yticks(range(len(found)), names if j == 0 else [""] * len(found), fontsize=8)
+            ax.set_ylim(len(found) - 0.5, -0.5)
+            ax.axvline(0, color="black", linewidth=1, zorder=1)
+            ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
+            ax.set_xlim(-40, 80)
+            ax.set_xticks([-10, -1, -0.1, 0.1, 1, 10], ["-10", "-1", "-.1", ".1", "1", "10"], fontsize=8)
+            ax.minorticks_off()
+            ax.set_title(
+                f"{benchmark.title().replace('-', ' ').replace('Mnist', 'MNIST')}, {scenario.upper()}", fontsize=9
+            )
+    axes[-1, len(scenarios) // 2].set_xlabel("difference, points (left of 0: the claim's reverse)", fontsize=9)
+    order = [name for name in ("paper", *OUTCOMES) if name in shown]
+    marks = [shown[name] for name in order]
+    figure.legend(marks, order, loc="outside upper center", ncols=len(order), fontsize=9, frameon=False)
+    return figure
+
+
+def _claim(ax: Axes, row: int, comparison: Comparison) -> dict[str, Any]:
+    """Draw one claim; what is to stand in the legend for it."""
+    shown: dict[str, Any] = {}
+    if comparison.paper is not None:
+        look: dict[str, Any] = {
+            "color": "black",
+            "marker": "|",
+            "markersize": 11,
+            "markeredgewidth": 2,
+            "linestyle": "none",
+        }
+        (shown["paper"],) = ax.plot(comparison.paper, row, zorder=4, **look)
+    if comparison.difference is None:
+        ax.text(0.03, row, "not run", va="center", color="#595959", fontsize=7, transform=ax.get_yaxis_transform())
+        return shown
+    low, high = comparison.interval or (comparison.difference, comparison.difference)
+    error = [[comparison.difference - low], [high - comparison.difference]] if comparison.interval else None
+    style = {"markersize": 5, "linestyle": "none", **OUTCOMES[comparison.verdict]}
+    shown[comparison.verdict] = ax.errorbar(comparison.difference, row, xerr=error, capsize=2, zorder=3, **style)
+    return shown
 
 
 def kept_values(result: Result) -> list[int]:
@@ -159,12 +259,15 @@ def memory_over_tasks(runs: Mapping[str, Sequence[Result]], ax: Axes | None = No
     Args:
         runs: for each label results that differ in their seed alone, at least one.
         ax: where to draw; default: a new figure.
+
+    Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
     if ax is None:
         ax = new()[1][0, 0]
     tasks = 0
     for (label, results), (color, marker) in zip(runs.items(), looks(), strict=False):
-        kept = np.array(kept_values(results[0])) / results[0].parameters.target
+        first = _one_curve(label, results)[0]
+        kept = np.array(kept_values(first)) / first.parameters.target
         tasks = max(tasks, len(kept))
         ax.plot(range(1, len(kept) + 1), kept, color=color, marker=marker, label=label)
     ax.set(xticks=range(1, tasks + 1), xlabel="tasks learnt", ylabel="values kept, in target networks", ylim=(0, None))

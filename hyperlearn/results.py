@@ -3,7 +3,7 @@
 import json
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -244,6 +244,24 @@ def check_not_taken(
     if not path.exists():
         return
     _refuse(path, difference(read(path).config, as_recorded(config)))
+
+
+def by_seed(results: Iterable[Result]) -> dict[int, Result]:
+    """Runs of one method in one scenario by their seed.
+
+    Raises `InputError` where two have one seed and are not the same measurement: a mean over both would count the seed
+    twice, and a choice between them would be nobody's.
+    """
+    found: dict[int, Result] = {}
+    for result in results:
+        other = found.setdefault(result.seed, result)
+        if other is not result and not other.same_measurement(result):
+            how = (
+                difference(as_recorded(other.config), as_recorded(result.config)) or "the same settings, other figures"
+            )
+            what = f"{result.method} on {result.benchmark}, {result.scenario}, seed {result.seed}"
+            raise InputError(f"two runs of {what}: {how}; give the runs of one configuration, each once")
+    return found
 
 
 def as_recorded(config: Mapping[str, Any]) -> dict[str, Any]:

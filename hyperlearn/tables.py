@@ -1,18 +1,25 @@
-"""The paper's tables, its figure beside ours: how a cell compares is decided here and nowhere else."""
+"""The paper's tables, claims and figure beside ours: how they compare is decided here and nowhere else."""
 
 import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
-from .errors import InputError
-from .results import Result, read_all
+import numpy as np
 
-Verdict = Literal["reproduced", "below", "not run"]
+from . import intervals
+from .errors import InputError
+from .results import Result, by_seed, read_all
+
+Verdict = Literal["above", "agrees", "below", "inconclusive", "one run", "not run"]
+Outcome = Literal["holds", "reversed", "undecided", "one run", "not run"]
+
+NARROW = {"cl1": 0.1, "cl2": 1.0, "cl3": 1.0}
+"""Half the width, in points, up to which an interval that holds the paper's mean agrees with it."""
 
 CIFAR_TASKS = ("cifar10", "cifar100-s1", "cifar100-s2", "cifar100-s3", "cifar100-s4", "cifar100-s5")
 
@@ -37,15 +44,33 @@ class Cell:
     n: int
 
     @property
-    def verdict(self) -> Verdict:
-        """``reproduced`` where the paper's mean lies inside our mean +- 2 std, or where ours is higher.
+    def gap(self) -> float | None:
+        """Our mean less the paper's, in points; None without a run."""
+        return None if self.mean is None else self.mean - self.paper_mean
 
-        With one run there is no std, and only a mean at least as high as the paper's counts.
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of our mean, by `hyperlearn.intervals`; None with fewer than 2 runs."""
+        if self.mean is None or self.std is None:
+            return None
+        half = intervals.half_width(self.std, self.n)
+        return self.mean - half, self.mean + half
+
+    @property
+    def verdict(self) -> Verdict:
+        """Where the paper's mean lies, as it is printed, by our `interval`.
+
+        ``above`` and ``below``: our interval lies on one side of it. ``agrees``: the interval holds it, and is no wider
+        than `NARROW` says. ``inconclusive``: the interval holds it and is wider, so it would hold much else.
         """
-        if self.mean is None:
-            return "not run"
-        # Tables are read to two decimals, so that is how finely figures are compared.
-        return "reproduced" if round(self.mean + 2 * (self.std or 0.0), 2) >= self.paper_mean else "below"
+        if self.interval is None:
+            return "one run" if self.n else "not run"
+        low, high = self.interval
+        if low > self.paper_mean:
+            return "above"
+        if high < self.paper_mean:
+            return "below"
+        return "agrees" if (high - low) / 2 <= NARROW[self.scenario] else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -98,25 +123,41 @@ def table(number: int, results: Iterable[Result]) -> list[Cell]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods on the same seeds; figures in per cent."""
+    """A claim "A over B": two methods on the same seeds; figures in per cent, or points of them."""
 
     benchmark: str
     scenario: str
     better: str
     """The method that is claimed to be the better one."""
     worse: str
+    paper: float | None
+    """The difference of the paper's means; None where its tables lack one of the two."""
     difference: float | None
     """Mean over seeds of the claimed better one's average accuracy less the other's; None without a common seed."""
     std: float | None
-    """Of the difference over seeds."""
+    """Of the difference over seeds; None for a single one."""
     n: int
+    p: float | None
+    """Of the paired t test, on two sides; see `hyperlearn.intervals.p_value`. None for a single seed."""
+    corrected: float | None
+    """``p`` after Holm's correction for the claims tested together with this one; ``p`` itself where there are none."""
 
     @property
-    def verdict(self) -> Literal["holds", "reversed", "undecided", "not run"]:
-        """Whether the difference is more than two standard errors from 0, and on which side."""
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the difference, of this claim alone; None with fewer than 2 common seeds."""
+        if self.difference is None or self.std is None:
+            return None
+        half = intervals.half_width(self.std, self.n)
+        return self.difference - half, self.difference + half
+
+    @property
+    def verdict(self) -> Outcome:
+        """``holds`` or ``reversed``, by the sign of the difference, where the corrected p is below .05."""
         if self.difference is None:
             return "not run"
-        if self.std is None or abs(self.difference) <= 2 * self.std / self.n**0.5:
+        if self.corrected is None:
+            return "one run"
+        if self.corrected >= 1 - intervals.CONFIDENCE:
             return "undecided"
         return "holds" if self.difference > 0 else "reversed"
 
@@ -126,25 +167,81 @@ def compare(better: str, worse: str, benchmark: str, scenario: str, results: Ite
 
     Runs of the same seed see the same images in the same order, so that what the order does to both cancels.
 
+    Raises `InputError` where one of the two has two runs of one seed that differ: which of them is meant?
+
     Example:
         >>> compare("lstm-net", "hnet", "split-mnist", "cl1", []).verdict
         'not run'
     """
-    found: dict[str, dict[int, float]] = {better: {}, worse: {}}
-    for result in results:
-        if (result.benchmark, result.scenario) == (benchmark, scenario) and result.method in found:
-            found[result.method][result.seed] = 100 * result.average_accuracy
-    seeds = found[better].keys() & found[worse].keys()
-    differences = [found[better][seed] - found[worse][seed] for seed in sorted(seeds)]
+    measured = list(results)
+    a, b = (_runs(method, benchmark, scenario, measured) for method in (better, worse))
+    differences = [100 * (a[seed].average_accuracy - b[seed].average_accuracy) for seed in sorted(a.keys() & b.keys())]
+    paper = {(c.benchmark, c.scenario, c.method): c.mean for c in _paper() if c.task == "all"}
+    means = [paper.get((benchmark, scenario, method)) for method in (better, worse)]
+    difference = mean(differences) if differences else None
+    std = stdev(differences) if len(differences) > 1 else None
+    p = None if difference is None or std is None else intervals.p_value(difference, std, len(differences))
     return Comparison(
         benchmark,
         scenario,
         better,
         worse,
-        mean(differences) if differences else None,
-        stdev(differences) if len(differences) > 1 else None,
+        None if means[0] is None or means[1] is None else means[0] - means[1],
+        difference,
+        std,
         len(differences),
+        p,
+        p,
     )
+
+
+def together(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """The same claims, tested as one family: ``corrected`` is p after Holm's correction for all that have one.
+
+    Example:
+        >>> together([compare("lstm-net", "hnet", "split-mnist", "cl1", [])])[0].corrected is None
+        True
+    """
+    family = list(comparisons)
+    corrected = iter(intervals.holm([c.p for c in family if c.p is not None]))
+    return [replace(c, corrected=None if c.p is None else next(corrected)) for c in family]
+
+
+CLAIMS: dict[int, dict[str, tuple[tuple[str, str], ...]]] = {
+    1: {
+        "a dependency between chunks helps": (("lstm-net", "hnet"),),
+        "importance weights help": (("hnet-iwr", "hnet"), ("lstm-net-iwr", "lstm-net")),
+        "growth helps more": (("lstm-net-grow", "lstm-net"), ("lstm-net-grow", "lstm-net-iwr")),
+    },
+    2: {
+        "a dependency helps with replay too": (("lstm-net-r", "hnet-r"),),
+        "importance weights help with replay too": (("hnet-iwr-r", "hnet-r"), ("lstm-net-iwr-r", "lstm-net-r")),
+        "growth helps more with replay too": (
+            ("lstm-net-grow-r", "lstm-net-r"),
+            ("lstm-net-grow-r", "lstm-net-iwr-r"),
+        ),
+        "replay helps": (("hnet-r", "hnet"), ("lstm-net-r", "lstm-net"), ("lstm-net-grow-r", "lstm-net-grow")),
+        "generated decoders beat one drifting generator": (("hnet-r", "dgr-distill"), ("lstm-net-r", "dgr-distill")),
+    },
+}
+"""The paper's claims about order, by the table that they are about: in words, and as pairs (better, worse)."""
+
+
+def claims(number: int, benchmark: str, results: Iterable[Result]) -> list[Comparison]:
+    """The `CLAIMS` about the paper's Table 1 or 2 on a benchmark, in each scenario, corrected for being so many.
+
+    Raises `InputError` for another table, and as `compare` does.
+
+    Example:
+        >>> len(claims(1, "split-mnist", []))
+        15
+    """
+    if number not in CLAIMS:
+        raise InputError(f"no claims about table {number}; there are some about {', '.join(map(str, CLAIMS))}")
+    measured = list(results)
+    scenarios = dict.fromkeys(c.scenario for c in _paper() if c.benchmark == benchmark)
+    pairs = [pair for group in CLAIMS[number].values() for pair in group]
+    return together(compare(*pair, benchmark, scenario, measured) for pair in pairs for scenario in scenarios)
 
 
 @dataclass(frozen=True)
@@ -162,6 +259,8 @@ class Point:
     n: int
     during: float
     """Mean of the accuracy right after learning each task; what lies between the two was forgotten."""
+    by_seed: dict[int, float]
+    """The accuracy of each run."""
 
 
 def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
@@ -187,20 +286,68 @@ def figure(name: Literal["compression", "beta"], folder: Path) -> list[Point]:
             found.setdefault(curve, []).append(result)
     points = []
     for key, runs in sorted(found.items()):
-        ends = [100 * run.average_accuracy for run in runs]
+        ends = {seed: 100 * run.average_accuracy for seed, run in by_seed(runs).items()}
         during = mean(100 * run.metrics.during_accuracy for run in runs)
-        points.append(Point(*key, mean(ends), stdev(ends) if len(ends) > 1 else None, len(ends), during))
+        spread = stdev(ends.values()) if len(ends) > 1 else None
+        points.append(Point(*key, mean(ends.values()), spread, len(ends), during, ends))
     return points
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far one curve of Figure 2a lies above another at one ratio; figures in points of accuracy."""
+
+    x: float
+    mean: float
+    std: float | None
+    """Over seeds; None for a single one."""
+    n: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the mean; None with fewer than 2 seeds."""
+        if self.std is None:
+            return None
+        half = intervals.half_width(self.std, self.n)
+        return self.mean - half, self.mean + half
+
+
+def lead(better: Sequence[Point], worse: Sequence[Point]) -> list[Lead]:
+    """One curve less another one *at equal ratios*: at each ratio of the first that lies within the second.
+
+    Two methods are never measured at quite the same ratios. So the second curve is interpolated, seed by seed, on a
+    straight line between its neighbours over the logarithm of the ratio.
+
+    Args:
+        better: points of one curve of `figure`, x rising.
+        worse: those of the other, on the same benchmark and in the same scenario; seeds that some point lacks are left
+            out.
+
+    Example:
+        >>> points = [Point("", "", "cl1", x, y, None, 1, y, {0: y}) for x, y in ((0.1, 80.0), (10.0, 90.0))]
+        >>> lead([Point("", "", "cl1", 1.0, 87.0, None, 1, 87.0, {0: 87.0})], points)
+        [Lead(x=1.0, mean=2.0, std=None, n=1)]
+    """
+    seeds = sorted(set.intersection(*(set(point.by_seed) for point in (*better, *worse)))) if better and worse else []
+    logs = np.log([point.x for point in worse])
+    leads = []
+    for point in better:
+        if seeds and worse[0].x <= point.x <= worse[-1].x:
+            below = [np.interp(np.log(point.x), logs, [other.by_seed[seed] for other in worse]) for seed in seeds]
+            values = [point.by_seed[seed] - float(y) for seed, y in zip(seeds, below, strict=True)]
+            leads.append(Lead(point.x, mean(values), stdev(values) if len(values) > 1 else None, len(values)))
+    return leads
+
+
+def _runs(method: str, benchmark: str, scenario: str, results: Iterable[Result]) -> dict[int, Result]:
+    wanted = (benchmark, method, scenario)
+    return by_seed(result for result in results if (result.benchmark, result.method, result.scenario) == wanted)
 
 
 def _cell(paper: _PaperCell, results: list[Result]) -> Cell:
     during = paper.method.endswith("-during")
-    method = paper.method.removesuffix("-during")
-    values = [
-        100 * _value(result, paper.task, during)
-        for result in results
-        if (result.benchmark, result.method, result.scenario) == (paper.benchmark, method, paper.scenario)
-    ]
+    runs = _runs(paper.method.removesuffix("-during"), paper.benchmark, paper.scenario, results)
+    values = [100 * _value(result, paper.task, during) for result in runs.values()]
     return Cell(
         paper.table,
         paper.method,

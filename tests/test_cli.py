@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperlearn import benchmarks, cli, results, sweep
+from hyperlearn import benchmarks, cli, results, sweep, tables
 from hyperlearn.methods import METHODS
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -167,7 +167,22 @@ def test_table_prints_paper_beside_measured(capsys: pytest.CaptureFixture[str], 
     assert cli.main(["table", "1", "--results", str(tmp_path), "--json"]) == 0
     cells = json.loads(capsys.readouterr().out)
     assert len(cells) == 48
-    assert cells[0]["verdict"] == "not run"
+    assert [cells[0][name] for name in ("verdict", "gap", "interval")] == ["not run", None, None]
+
+
+def test_table_says_interval_gap_and_verdict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        results.write(results.read(RESULTS / "split-mnist" / f"hnet-cl3-seed{seed}.json"), tmp_path)
+    (cell,) = (cell for cell in tables.table(1, results.read_all(tmp_path)) if cell.n)
+    assert cell.interval is not None
+    assert cli.main(["table", "1", "--results", str(tmp_path), "--json"]) == 0
+    (printed,) = (made for made in json.loads(capsys.readouterr().out) if made["n"])
+    assert (printed["gap"], printed["interval"], printed["verdict"]) == (cell.gap, [*cell.interval], cell.verdict)
+    assert cli.main(["table", "1", "--results", str(tmp_path)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "(3)" in line)
+    low, high = cell.interval
+    for said in (f"{low:.2f} to {high:.2f}", f"{cell.gap:+.2f}", cell.verdict):
+        assert f" {said} " in line
 
 
 def test_table_takes_no_run_that_is_not_the_recipes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 import html.parser
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import hyperlearn as hl
-from hyperlearn import plots, widgets
+from hyperlearn import plots, tables, widgets
 
 RUNS = [hl.run("finetune", hl.benchmarks.split_digits(), "cl3", seed, iterations=5, target="mlp-10") for seed in (0, 1)]
 
@@ -39,6 +42,17 @@ def test_average_accuracy_shows_every_seed() -> None:
     (ax,) = plots.average_accuracy({"finetune": RUNS}).axes
     dots = next(line for line in ax.lines if line.get_marker() == ".")
     assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
+
+
+@pytest.mark.parametrize("draw", [plots.accuracy_over_time, plots.average_accuracy, plots.memory_over_tasks])
+def test_a_curve_is_of_one_scenario_and_has_each_seed_once(draw: Callable[[Any], plt.Figure]) -> None:
+    other = replace(RUNS[1], scenario="cl2")
+    with pytest.raises(hl.InputError, match="finetune: one curve has records of split-digits, cl3; split-digits, cl2"):
+        draw({"finetune": [RUNS[0], other]})
+    again = replace(RUNS[0], config={**RUNS[0].config, "iterations": 6})
+    with pytest.raises(hl.InputError, match="seed 0: iterations = 5, this run has 6"):
+        draw({"finetune": [*RUNS, again]})
+    draw({"cl3": RUNS, "cl2": [other], "later": [again]})
 
 
 def test_no_run_is_left_out_of_a_figure() -> None:
@@ -86,6 +100,36 @@ def test_memory_over_tasks_is_in_units_of_a_target() -> None:
     assert list(ax.lines[0].get_xdata()) == [1, 2, 3, 4, 5]
     assert list(ax.lines[0].get_ydata()) == [1.0] * 5
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["finetune"]
+
+
+def claim(verdict: str, difference: float | None, **changed: Any) -> tables.Comparison:
+    """A made-up comparison with that verdict: with two runs or more its p decides."""
+    n, p = {"not run": (0, None), "one run": (1, None), "undecided": (3, 0.5)}.get(verdict, (3, 0.01))
+    std = 0.1 if n > 1 else None
+    made = tables.Comparison("split-mnist", "cl1", "lstm-net", "hnet", 0.03, difference, std, n, p, p)
+    assert made.verdict == verdict
+    return replace(made, **changed)
+
+
+def test_claims_show_the_papers_difference_and_our_interval() -> None:
+    some = [claim("holds", 0.5), claim("reversed", -2.0, worse="dgr-distill"), claim("undecided", 0.01, paper=None)]
+    other = [claim("one run", 3.0, scenario="cl2"), claim("not run", None, scenario="cl2", better="hnet-iwr-r")]
+    figure = plots.claims([*some, *other])
+    first, second = figure.axes
+    assert [text.get_text() for text in first.get_yticklabels()] == [
+        "LSTM_NET over HNET", "LSTM_NET over DGR+distill", "LSTM_NET over HNET",
+    ]  # fmt: skip
+    assert [ax.get_title() for ax in (first, second)] == ["Split MNIST, CL1", "Split MNIST, CL2"]
+    ticks = [line for line in first.lines if line.get_marker() == "|" and line.get_markersize() == 11]
+    assert [line.get_xdata()[0] for line in ticks] == [0.03, 0.03]
+    ends = [bars.lines[2][0].get_segments()[0][:, 0].tolist() for bars in first.containers]
+    assert ends == [pytest.approx(c.interval) for c in some]
+    assert [bars.lines[0].get_marker() for bars in first.containers] == ["o", "s", "o"]
+    assert [text.get_text() for text in second.texts] == ["not run"]
+    assert second.containers[0].has_xerr is False
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "paper", "holds", "reversed", "undecided", "one run",
+    ]  # fmt: skip
 
 
 def test_images_fill_a_grid() -> None:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "hyperlearn"
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
     ["errors", "processor", "version"],
-    ["compiling", "memory", "metrics"],
+    ["compiling", "intervals", "memory", "metrics"],
     ["files"],
     ["params", "data", "records"],
     ["swap"],
@@ -25,7 +25,8 @@ LAYERS = [
     ["replicas"],
     ["recipes"],
     ["tuning"],
-    ["tables", "plots", "widgets"],
+    ["tables"],
+    ["plots", "widgets"],
     ["live"],
     ["sweep"],
     ["cli"],
@@ -34,9 +35,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What shows results needs them and nothing that makes them.
 ONLY = {
-    "plots": {"results"},
+    "plots": {"results", "errors", "tables"},
     "widgets": {"results", "errors"},
-    "tables": {"results", "errors"},
+    "tables": {"results", "errors", "intervals"},
     "live": {"plots", "hypernets", "inference", "data", "params", "errors"},
 }
 

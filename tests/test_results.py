@@ -7,13 +7,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy import stats
 
 import hyperlearn as hl
-from hyperlearn import results, sweep, tables
+from hyperlearn import intervals, results, sweep, tables
 
 RECORDS = Path(__file__).parent.parent / "results"
 
@@ -216,16 +220,65 @@ def test_a_table_counts_seeds_and_compares() -> None:
     assert cell.mean == pytest.approx(99.7)
     assert cell.std == pytest.approx(0.1)
     assert cell.n == 3
-    assert cell.verdict == "reproduced"  # 99.79 < 99.70 + 2 x 0.10
+    assert cell.gap == pytest.approx(-0.09)
+    low, high = stats.t.interval(0.95, 2, loc=99.7, scale=0.1 / 3**0.5)
+    assert cell.interval == (pytest.approx(low), pytest.approx(high))
+    assert cell.verdict == "inconclusive"  # 99.79 is in 99.70 +- 0.25
     assert next(c for c in cells if c.method == "ewc").verdict == "not run"
 
 
+SPREADS = st.lists(st.floats(-5, 5), min_size=2, max_size=12).filter(lambda values: stdev(values) > 1e-3)
+
+
+@given(SPREADS)
+def test_intervals_and_p_values_are_those_of_scipy(values: list[float]) -> None:
+    n, center, std = len(values), mean(values), stdev(values)
+    test = stats.ttest_1samp(values, 0)
+    low, high = test.confidence_interval(0.95)
+    half = intervals.half_width(std, n)
+    assert (center - half, center + half) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+    assert intervals.p_value(center, std, n) == pytest.approx(test.pvalue, abs=1e-9)
+
+
+def test_without_spread_any_difference_is_certain() -> None:
+    assert intervals.half_width(0.0, 3) == 0
+    assert [intervals.p_value(center, 0.0, 3) for center in (0.0, 0.1)] == [1.0, 0.0]
+
+
+@given(st.lists(st.floats(0, 1), max_size=8), st.floats(0.001, 0.999))
+def test_holms_correction_rejects_what_his_procedure_rejects(p_values: list[float], level: float) -> None:
+    """Step down: the k-th smallest of m, from k = 0, is compared with level / (m - k) until one is not below."""
+    corrected = intervals.holm(p_values)
+    m, rejected = len(p_values), True
+    for k, place in enumerate(sorted(range(m), key=p_values.__getitem__)):
+        if abs((m - k) * p_values[place] - level) < 1e-9:
+            return  # as near as rounding
+        rejected = rejected and (m - k) * p_values[place] < level
+        assert (corrected[place] < level) == rejected
+
+
 @pytest.mark.parametrize(
-    ("values", "verdict"), [((0.9979,), "reproduced"), ((0.9978,), "below"), ((0.99, 0.9901), "below")]
+    ("scenario", "values", "verdict"),
+    [
+        # The paper has 99.79 in CL1 and 87.01 in CL2. With three runs half the interval is 2.484 standard deviations.
+        ("cl1", (99.79,), "one run"),
+        ("cl1", (99.91, 99.93, 99.95), "above"),
+        ("cl1", (99.63, 99.65, 99.67), "below"),
+        ("cl1", (99.70, 99.74, 99.78), "agrees"),
+        ("cl1", (99.69, 99.74, 99.79), "inconclusive"),  # +- 0.12
+        ("cl2", (86.3, 86.6, 86.9), "agrees"),  # +- 0.75
+        ("cl2", (86.1, 86.6, 87.1), "inconclusive"),  # +- 1.24
+        ("cl2", (85.4, 85.9, 86.4), "inconclusive"),  # two standard deviations do not reach 87.01
+        ("cl2", (86.0, 86.3, 86.6), "agrees"),
+        ("cl2", (85.9, 86.2, 86.5), "below"),  # its mean and two standard deviations are 86.80, three 87.10
+        ("cl2", (20.0, 60.0, 99.0), "inconclusive"),
+    ],
 )
-def test_verdicts(values: tuple[float, ...], verdict: str) -> None:
-    cells = tables.table(1, [make(seed, accuracy) for seed, accuracy in enumerate(values)])
-    assert next(c for c in cells if c.n).verdict == verdict
+def test_verdicts(scenario: str, values: tuple[float, ...], verdict: str) -> None:
+    runs = [make(seed, value / 100, scenario=scenario) for seed, value in enumerate(values)]
+    (cell,) = (c for c in tables.table(1, runs) if c.n)
+    assert cell.verdict == verdict
+    assert cell.gap == pytest.approx(mean(values) - cell.paper_mean)
 
 
 def test_a_record_is_the_same_measurement_as_the_run_that_it_is_of(tmp_path: Path) -> None:
@@ -240,7 +293,8 @@ def test_a_record_is_the_same_measurement_as_the_run_that_it_is_of(tmp_path: Pat
         ((0.90, 0.91, 0.92), (0.80, 0.82, 0.81), "holds", 10.0),
         ((0.80, 0.82, 0.81), (0.90, 0.91, 0.92), "reversed", -10.0),
         ((0.90, 0.80, 0.85), (0.80, 0.90, 0.85), "undecided", 0.0),
-        ((0.9,), (0.8,), "undecided", 10.0),  # one seed has no spread
+        ((0.83, 0.86, 0.86), (0.80, 0.81, 0.85), "undecided", 3.0),  # 2.6 standard errors; it takes 4.3
+        ((0.9,), (0.8,), "one run", 10.0),
         ((), (0.8,), "not run", None),
     ],
 )
@@ -253,6 +307,49 @@ def test_a_claim_is_compared_seed_by_seed(
     found = tables.compare("lstm-net", "hnet", "split-mnist", "cl1", runs)
     assert (found.n, found.verdict) == (len(lstm), verdict)
     assert found.difference == (None if difference is None else pytest.approx(difference))
+    assert found.paper == pytest.approx(99.82 - 99.79)
+    if found.n > 1:
+        test = stats.ttest_rel([100 * x for x in lstm], [100 * x for x in hnet])
+        assert found.p == found.corrected == pytest.approx(test.pvalue)
+        assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    else:
+        assert (found.p, found.corrected, found.interval) == (None, None, None)
+
+
+def test_claims_are_corrected_for_being_several() -> None:
+    """A difference that would hold alone is one of two tests here, of which the other is far from deciding."""
+    runs = [make(seed, accuracy, method="lstm-net") for seed, accuracy in enumerate((0.85, 0.855, 0.875))]
+    runs += [make(seed, accuracy) for seed, accuracy in enumerate((0.80, 0.82, 0.81))]
+    runs += [make(seed, accuracy, method="hnet-iwr") for seed, accuracy in enumerate((0.81, 0.80, 0.82))]
+    alone = tables.compare("lstm-net", "hnet", "split-mnist", "cl1", runs)
+    assert alone.verdict == "holds"
+    found = {(c.better, c.worse, c.scenario): c for c in tables.claims(1, "split-mnist", runs)}
+    assert len(found) == 15
+    first, second = found["lstm-net", "hnet", "cl1"], found["hnet-iwr", "hnet", "cl1"]
+    assert first.p is not None
+    assert first.p == alone.p < 0.05 < 2 * first.p
+    assert (first.corrected, first.verdict) == (pytest.approx(2 * first.p), "undecided")
+    assert second.corrected == second.p  # the larger of two is not multiplied
+    assert found["lstm-net-grow", "lstm-net", "cl3"].verdict == "not run"
+
+
+def test_the_papers_claims_are_about_its_own_tables() -> None:
+    for number, groups in tables.CLAIMS.items():
+        assert all(c.paper is not None for c in tables.claims(number, "permuted-mnist", []))
+        assert len(tables.claims(number, "split-mnist", [])) == 3 * sum(map(len, groups.values()))
+    with pytest.raises(hl.InputError, match="no claims about table 3; there are some about 1, 2"):
+        tables.claims(3, "cifar-10-100", [])
+
+
+def test_two_runs_of_one_seed_are_not_silently_one() -> None:
+    runs = [make(0, 0.9, method="lstm-net"), make(0, 0.8), make(0, 0.8, config={"beta": 0.1, "hidden": [10, 10]})]
+    said = r"two runs of hnet on split-mnist, cl1, seed 0: beta = 0.01, this run has 0.1; give the runs of one"
+    for ask in (lambda: tables.compare("lstm-net", "hnet", "split-mnist", "cl1", runs), lambda: tables.table(1, runs)):
+        with pytest.raises(hl.InputError, match=said):
+            ask()
+    with pytest.raises(hl.InputError, match="seed 0: the same settings, other figures"):
+        results.by_seed([make(0, 0.8), make(0, 0.7)])
+    assert tables.compare("lstm-net", "hnet", "split-mnist", "cl1", [*runs[:2], make(0, 0.8)]).n == 1  # one run, twice
 
 
 def test_table_3_reads_single_tasks_and_during() -> None:

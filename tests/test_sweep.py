@@ -1,5 +1,6 @@
 """Sweeps: what they are made of, and that every record arrives, once, whatever happens to a worker."""
 
+import math
 import os
 import signal
 import subprocess
@@ -8,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from scipy import stats
 
 import hyperlearn as hl
 from hyperlearn import cli, results, sweep
@@ -281,6 +284,31 @@ def test_figure_2_from_its_sweep_to_its_points(name: Any, tmp_path: Path) -> Non
     for mine, theirs in (("average_accuracy", "mean"), ("during_accuracy", "during")):
         value = 100 * sum(getattr(run.metrics, mine) for run in runs) / len(runs)
         assert pytest.approx(value) in [getattr(p, theirs) for p in points if p.scenario == "cl2"]
+
+
+def point(x: float, *accuracies: float) -> hl.tables.Point:
+    by_seed = dict(enumerate(accuracies))
+    return hl.tables.Point("split-mnist", "hnet", "cl2", x, mean(accuracies), None, len(accuracies), 0.0, by_seed)
+
+
+def test_curves_are_compared_at_equal_ratios() -> None:
+    """The second curve is straight over log x: 10 points a decade with one seed, and 20 with the other."""
+    straight = [point(x, 80 + 10 * math.log10(x), 70 + 20 * math.log10(x)) for x in (0.1, 1.0, 10.0)]
+    (low, high) = hl.tables.lead([point(0.05, 0, 0), point(0.2, 90, 90), point(5, 90, 92), point(20, 0, 0)], straight)
+    assert (low.x, high.x) == (0.2, 5)  # only where both have been measured
+    first, second = 90 - 80 - 10 * math.log10(0.2), 90 - 70 - 20 * math.log10(0.2)
+    assert low.mean == pytest.approx((first + second) / 2)
+    assert low.std == pytest.approx(stdev([first, second]))
+    values = [90 - 80 - 10 * math.log10(5), 92 - 70 - 20 * math.log10(5)]
+    assert high.interval == pytest.approx(tuple(stats.ttest_1samp(values, 0).confidence_interval(0.95)))
+
+
+def test_a_lead_is_over_the_seeds_that_all_points_have() -> None:
+    curve = [point(1.0, 80, 81, 82), point(2.0, 80, 81)]
+    (at_one, at_two) = hl.tables.lead([point(1.0, 90, 91), point(2.0, 90, 91, 99)], curve)
+    assert [(lead.mean, lead.std, lead.n) for lead in (at_one, at_two)] == [(10, 0, 2), (10, 0, 2)]
+    assert hl.tables.lead([], curve) == hl.tables.lead(curve, []) == []
+    assert hl.tables.lead([point(1.5, 90)], [point(1.0, 80), point(2.0, 80)])[0].interval is None
 
 
 def test_a_record_in_the_folder_of_another_value_is_named(tmp_path: Path) -> None:
