@@ -132,7 +132,8 @@ def test_the_page_shows_what_its_scripts_compute(visit):
         }"""
     )
     rows = here.page.locator(".hl-stored tbody tr").evaluate_all(
-        "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => Number(cell.textContent.replace(',', ''))))"
+        "rows => rows.map(row => [...row.querySelectorAll('td')]"
+        ".map(cell => Number(cell.textContent.replace(',', ''))))"
     )
     for (method, matrix, mean, sizes), stored in zip(computed, rows, strict=True):
         assert here.matrix(method) == [[str(int(100 * value + 0.5)) for value in row] for row in matrix]
