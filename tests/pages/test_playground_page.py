@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from test_pages import AXE, SITE, WIDTHS, Visit, browser, skip_or_fail
-
-__all__ = ["browser"]  # the fixture
+from browsing import SITE, WIDTHS, Visit, skip_or_fail
+from test_pages import AXE
 
 PAGE = SITE / "book" / "playground.html"
 METHODS = ["finetune", "hypernet", "ewc", "replay"]
