@@ -1,12 +1,12 @@
 """The records that come with the package: all of them, whole, wherever it is installed."""
 
 import gzip
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from loading import load
 
 from hyperlearn import InputError, cli, records, results
 
@@ -29,10 +29,7 @@ def read(folder: Path) -> dict[str, str]:
 
 def setup_py(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
-    spec = importlib.util.spec_from_file_location("hyperlearn_setup", ROOT / "setup.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "setup.py")
 
 
 def test_in_a_checkout_they_are_its_results():
