@@ -7,6 +7,19 @@ from scipy.special import stdtr, stdtrit
 CONFIDENCE = 0.95
 
 
+def around(mean: float | None, std: float | None, n: int) -> tuple[float, float] | None:
+    """The confidence interval of a mean; None where there is no mean, or a single value and so no deviation.
+
+    Example:
+        >>> around(10.0, 0.0, 3), around(10.0, None, 1)
+        ((10.0, 10.0), None)
+    """
+    if mean is None or std is None:
+        return None
+    half = half_width(std, n)
+    return mean - half, mean + half
+
+
 def half_width(std: float, n: int) -> float:
     """Half the width of the confidence interval of a mean: ``t(.975, n - 1) std / sqrt(n)`` (Student, 1908).
 

@@ -361,10 +361,9 @@ SCHEDULES: dict[str, dict[str, Callable[[str], dict[str, Any]]]] = {
 }  # fmt: skip
 """Shorter schedules: what each changes in the recipe of a method on a benchmark, and nothing else.
 
-``tenth`` has a tenth of the paper's training steps, all images, and as many steps for each task. They are dealt out so
-because five of the six tasks have a tenth of the images: by a pilot on validation images that is better than a tenth of
-the epochs each (results/tenth/dealing). Its convolutions are taken in bfloat16, which changes no accuracy beyond the
-noise in the search (results/tuning). A core of a processor takes one to two hours a row.
+``tenth`` has a tenth of the paper's training steps, all images, and as many steps for each task: by epochs five of the
+six tasks, which have a tenth of the images, would get a tenth of the first one's. Convolutions are taken in bfloat16,
+which changes no accuracy beyond the noise in the search (results/tuning). A core takes one to two hours a row.
 
 ``short`` is for minutes a row, and too short to rank methods: a hypernetwork takes some hundred steps to get going,
 and small batches give four times the steps for the same images. With a hundred images of each class, all test images of

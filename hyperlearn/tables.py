@@ -51,10 +51,7 @@ class Cell:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% confidence interval of our mean, by `hyperlearn.intervals`; None with fewer than 2 runs."""
-        if self.mean is None or self.std is None:
-            return None
-        half = intervals.half_width(self.std, self.n)
-        return self.mean - half, self.mean + half
+        return intervals.around(self.mean, self.std, self.n)
 
     @property
     def verdict(self) -> Verdict:
@@ -145,10 +142,7 @@ class Comparison:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% confidence interval of the difference, of this claim alone; None with fewer than 2 common seeds."""
-        if self.difference is None or self.std is None:
-            return None
-        half = intervals.half_width(self.std, self.n)
-        return self.difference - half, self.difference + half
+        return intervals.around(self.difference, self.std, self.n)
 
     @property
     def verdict(self) -> Outcome:
@@ -306,10 +300,7 @@ class Lead:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% confidence interval of the mean; None with fewer than 2 seeds."""
-        if self.std is None:
-            return None
-        half = intervals.half_width(self.std, self.n)
-        return self.mean - half, self.mean + half
+        return intervals.around(self.mean, self.std, self.n)
 
 
 def lead(better: Sequence[Point], worse: Sequence[Point]) -> list[Lead]:

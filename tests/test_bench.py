@@ -1,19 +1,17 @@
 """The benchmarks measure what they say, in turns; how fast anything is, no test asks."""
 
-import importlib.util
 import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from loading import load
 
 import hyperlearn as hl
 from hyperlearn.recipes import configure
 
-spec = importlib.util.spec_from_file_location("bench", Path(__file__).parents[1] / "benchmarks" / "bench.py")
-bench = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bench)
+bench = load(Path(__file__).parents[1] / "benchmarks" / "bench.py")
 
 CPU = torch.device("cpu")
 

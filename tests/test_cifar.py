@@ -1,6 +1,5 @@
 """CIFAR-10/100 from its files to a row of Table 3, on a few images that the tests draw themselves."""
 
-import importlib.util
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loading import load
 from PIL import Image
 from test_data import NO_FILES
 from test_training import stopped
@@ -638,11 +638,7 @@ def test_the_script_for_a_gpu(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a CPU: speeds of every task, then rows until the time is up, and from there on at the next call."""
-    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parents[1] / "benchmarks" / "gpu.py")
-    assert spec is not None
-    assert spec.loader is not None
-    gpu = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(gpu)
+    gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
     command = ["gpu.py", f"--out={tmp_path}", "--device=cpu", "--methods", "scratch", "finetune", "--compile=auto"]

@@ -4,7 +4,6 @@ It runs there too, with the built package and nothing of the checkout. Fourteen 
 where it is asked for: `make colab`, or `pytest -m colab tests/test_colab.py`.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -16,13 +15,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from loading import load
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("book_run", ROOT / "book" / "run.py")
-run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(run)
+run = load(ROOT / "book" / "run.py")
 
 every_chapter = pytest.mark.parametrize("path", run.chapters(), ids=lambda path: path.stem)
 

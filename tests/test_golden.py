@@ -1,17 +1,16 @@
 """The numbers that training gives are those that the records were made with."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from loading import load
 from packaging.version import Version
 
 import hyperlearn as hl
 from hyperlearn.methods import METHODS
 
-sys.path.insert(0, str(Path(__file__).parent / "golden"))
-import golden_trace as golden  # a script beside its data
+golden = load(Path(__file__).parent / "golden" / "golden_trace.py")
 
 STORED = golden.read()
 

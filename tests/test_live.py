@@ -2,20 +2,19 @@
 
 import base64
 import gzip
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from loading import load
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -373,18 +372,9 @@ def test_a_pad_of_other_shapes_is_refused(changes: dict[str, Any]) -> None:
         small_drawing(**changes)
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"book_{name}", BOOK / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_front_page_shows_the_figure_of_chapter_4_before_any_paragraph() -> None:
     source = [(BOOK / "intro.md").read_text()]
-    load("site_extras").write(None, "book/intro", source)
+    load(BOOK / "site_extras.py").write(None, "book/intro", source)
     title, first = source[0].split("\n\n")[:2]
     assert title.startswith("# ")
     assert first.startswith("`````{raw} html\n<figure")

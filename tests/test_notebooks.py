@@ -1,19 +1,17 @@
 """Every chapter keeps the form that reads well in the built page and in plain Jupyter; test_colab.py is about Colab."""
 
-import importlib.util
 import itertools
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from loading import load
 
 BOOK = Path(__file__).parents[1] / "book"
 COLAB = "https://colab.research.google.com/github/hyperlearn-book/hyperlearn/blob/main/book"
 
-spec = importlib.util.spec_from_file_location("book_run", BOOK / "run.py")
-run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(run)
+run = load(BOOK / "run.py")
 
 every_chapter = pytest.mark.parametrize("path", run.chapters(), ids=lambda path: path.stem)
 

@@ -1,20 +1,18 @@
 """The playground's JavaScript computes what the library computes: the same weights, batches and tasks end the same."""
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from loading import load
 from torch import Tensor, nn
 
 import hyperlearn as hl
@@ -27,36 +25,16 @@ from hyperlearn.methods.hypernet import HNETConfig
 ROOT = Path(__file__).parent.parent
 
 
-def load(name: str) -> ModuleType:
-    """A file of the book that Sphinx loads."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 PLAYGROUND = ROOT / "book" / "playground"
 DRAWING = ["drawing", "page"]  # scripts that need a page
 NODE = shutil.which("node")
-site_playground = load("site_playground")
+site_playground = load(ROOT / "book" / "site_playground.py")
+golden = load(ROOT / "tests" / "golden" / "golden_trace.py")
 
 TASKS, CLASSES, INPUTS, HIDDEN, STEPS, BATCH = 3, 2, 5, [7, 6], 20, 8
 RATE, STRENGTH, BETA, KEPT = 0.01, 30.0, 0.2, 3
 # The last hidden layer is as wide as a head must have it to keep its weight by rows, as the page does.
 CHUNKED: dict[str, Any] = {"chunk_size": 25, "task_dim": 3, "chunk_dim": 4, "hidden": (9, NARROW)}
-
-
-@contextmanager
-def double_precision() -> Iterator[None]:
-    """JavaScript's numbers are doubles; in single precision Adam's first steps magnify what was rounded."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 class Rehearsal(hl.methods.Finetune):
@@ -172,7 +150,7 @@ def test_training_in_the_page_agrees_with_the_library(
     playground: Callable[[str, Any], Any], method: str, scenario: hl.methods.Scenario
 ) -> None:
     """After the twenty steps of each of three tasks, penalties, replay and fresh optimizers among them."""
-    with double_precision():
+    with golden.double():  # JavaScript's numbers are doubles
         asked = torch.randn(50, INPUTS)
         run, expected = by_library(method, scenario, asked)
         found = playground("train", run | {"asked": asked.tolist()})

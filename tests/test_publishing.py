@@ -1,6 +1,5 @@
 """Where the book is published stands in _config.yml, and all other places agree with it; what is built is whole."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -11,13 +10,13 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import nbformat
 import pytest
 import yaml
 from docutils.core import publish_doctree
+from loading import load
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -25,17 +24,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 
 
-def load(name: str) -> ModuleType:
-    """A file of the book that is run, not imported."""
-    spec = importlib.util.spec_from_file_location(f"book_{name}", ROOT / "book" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-run, site_extras = load("run"), load("site_extras")
+run, site_extras = load(ROOT / "book" / "run.py"), load(ROOT / "book" / "site_extras.py")
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ADDRESS = CONFIG["repository"]["url"]

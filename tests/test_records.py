@@ -1,18 +1,18 @@
 """The records that come with the package: all of them, whole, wherever it is installed."""
 
 import gzip
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from loading import load
 
 from hyperlearn import InputError, cli, records, results
 
 ROOT = Path(__file__).parents[1]
 RECORDS = {"one/a-cl1-seed0.json": "{}\n", "two/deeper/b.json": '{"é": 1}\n'}
-WHOLE = gzip.compress(json.dumps(RECORDS).encode())
+WHOLE = gzip.compress(json.dumps(RECORDS).encode(), mtime=0)  # no clock: tests are named by it
 
 
 @pytest.fixture
@@ -29,10 +29,7 @@ def read(folder: Path) -> dict[str, str]:
 
 def setup_py(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
-    spec = importlib.util.spec_from_file_location("hyperlearn_setup", ROOT / "setup.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "setup.py")
 
 
 def test_in_a_checkout_they_are_its_results():
@@ -105,7 +102,7 @@ def test_two_processes_that_unpack_at_once_both_find_all(packed, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"no gzip", gzip.compress(b"{"), WHOLE[:-9], WHOLE[:20] + b"\xff" * 9 + WHOLE[29:]]
+    "content", [None, b"", b"no gzip", gzip.compress(b"{", mtime=0), WHOLE[:-9], WHOLE[:20] + b"\xff" * 9 + WHOLE[29:]]
 )
 def test_a_package_without_whole_records_says_so(packed, tmp_path, content):
     packed.unlink()

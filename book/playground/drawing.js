@@ -140,12 +140,18 @@
   // Of the map "cividis", which is read alike with and without colour vision.
   const CIVIDIS = ["#00224e", "#2a3f6d", "#575d6d", "#7d7c78", "#a69d75", "#d3c164", "#fee838"].map(channels);
 
+  /** WCAG 2's relative luminance of a colour; where it is above 0.179, black is read better than white. */
+  function luminance(rgb) {
+    const linear = rgb.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  }
+
   /** The colour of an accuracy, and of a text on it. */
   function heat(accuracy) {
     const place = accuracy * (CIVIDIS.length - 1);
     const low = Math.min(Math.floor(place), CIVIDIS.length - 2);
     const mixed = CIVIDIS[low].map((value, i) => Math.round(value + (place - low) * (CIVIDIS[low + 1][i] - value)));
-    return { ground: `rgb(${mixed})`, text: accuracy < 0.55 ? "#fff" : "#000" };
+    return { ground: `rgb(${mixed})`, text: luminance(mixed) > 0.179 ? "#000" : "#fff" };
   }
 
   Object.assign(hl, { TASK_COLORS, drawCurves, drawDigits, drawMap, heat, themeOf });

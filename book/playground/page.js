@@ -303,14 +303,15 @@
     window.addEventListener("hashchange", () => {
       if (location.hash.includes("=")) change(hl.readSettings(location.hash)); // else it leads to a heading
     });
-    document.querySelectorAll("[data-playground]").forEach((button) =>
-      button.addEventListener("click", () => {
-        change(hl.readSettings(button.dataset.playground));
-        root.scrollIntoView();
-        find("[name=play]").focus({ preventScroll: true });
-        play();
-      }),
-    );
+    // The buttons in the text come after this script.
+    document.addEventListener("click", ({ target }) => {
+      const fragment = target.dataset?.playground;
+      if (fragment === undefined) return;
+      change(hl.readSettings(fragment));
+      root.scrollIntoView();
+      find("[name=play]").focus({ preventScroll: true });
+      play();
+    });
     new ResizeObserver(draw).observe(root);
     new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
