@@ -133,7 +133,7 @@ def main() -> None:
         if training.done():
             continue
         try:
-            result = training.run(options.device, callbacks=[Watch()], compile=options.compile).result
+            result = training.run(callbacks=[Watch()], device=options.device, compile=options.compile).result
         except TimeUp as stopped:
             print(f"{training}: stopped {stopped}; the same command goes on from its last checkpoint")
             return

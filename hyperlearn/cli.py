@@ -29,7 +29,7 @@ from .methods import METHODS, SCENARIOS, Config
 from .processor import flush_denormals
 from .recipes import Method
 from .results import Result
-from .spec import check_scenarios, check_seed, pick_device
+from .spec import check_evaluate, check_scenarios, check_seed, pick_device
 from .sweeps import Cluster, Training
 
 _OWN = "module:name"
@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--save", type=Path, metavar="FILE", help="write what was trained, for hyperlearn predict")
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
+    run.add_argument(
+        "--evaluate", type=_evaluate, default="all", help="all tasks after each (default), after every N, or final"
+    )
     _add_resume(run)
     _add_compile(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
@@ -177,6 +180,10 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _evaluate(text: str) -> str | int:
+    return text if text in ("all", "final") else _natural(text)
+
+
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
@@ -236,6 +243,7 @@ def _run(options: argparse.Namespace) -> None:
     method, own = _method(options.method), _own_benchmark(options.benchmark)
     config = recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1", **overrides)
     compiling.check(options.compile, pick_device(options.device))
+    check_evaluate(options.evaluate)
     results.check_writable(options.results)
     if options.checkpoint:
         results.check_writable(options.checkpoint)
@@ -260,14 +268,15 @@ def _run(options: argparse.Namespace) -> None:
         training.done()  # where there is the same record already, it is made anew
         if not options.resume:
             training.forget(options.checkpoint)
+    of_run = {"device": options.device, "evaluate": options.evaluate}
     with progress_bar() as bar:
         if len(trainings) == 1:
-            done = trainings[0].run(options.device, options.checkpoint, bar, options.compile)
+            done = trainings[0].run(options.checkpoint, bar, compile=options.compile, **of_run)
             made = [done.results]
             if options.save:
                 done.save(options.save)
         else:
-            made = sweeps.run_together(trainings, options.device, options.checkpoint, bar)
+            made = sweeps.run_together(trainings, options.checkpoint, bar, **of_run)
     for results_of_one in made:
         _print_results(list(results_of_one.values()))
     for training in trainings:
@@ -382,24 +391,17 @@ def _tune(options: argparse.Namespace) -> None:
     if own and options.tasks:
         own = benchmarks.first(own, options.tasks)
     learnt = own or tuning.validation_tasks(options.benchmark, options.tasks)
-    with progress_bar() as bar:
-        found = tuning.search(
-            method,
-            learnt,
-            grid,
-            options.results,
-            scenario=options.scenario,
-            seeds=options.seeds,
-            device=options.device,
-            callbacks=bar,
-        )
-    shown = Table(title=f"{options.method} on {options.benchmark}: accuracy on validation images, per cent")
+    found = tuning.search(
+        method, learnt, grid, options.results, scenario=options.scenario, seeds=options.seeds, device=options.device
+    )
+    scale, metric, unit = results.shown_as([found])
+    shown = Table(title=f"{options.method} on {options.benchmark}: {metric} on validation images{unit}")
     varied = found.varied()
     scenarios = list(found.trials[0].accuracy)
     for name in (*varied, *scenarios, "n"):
         shown.add_column(name)
     for point in found.points():
-        each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
+        each = [scale * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
         figures = [f"{figure:.2f}" for figure in each]
         shown.add_row(*(str(point.config.get(name, "none")) for name in varied), *figures, str(len(point.trials)))
     _console().print(shown)

@@ -542,9 +542,9 @@ def specify(
         benchmark: the tasks.
         scenarios: what to measure, as for `RunSpec`.
         seed: of initialisation and of the order of images.
-        options: ``device`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer`` and ``infer``,
-            as for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``; all others are
-            fields of the method's configuration that differ from the recipe.
+        options: ``device``, ``evaluate`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer``
+            and ``infer``, as for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``;
+            all others are fields of the method's configuration that differ from the recipe.
 
     Raises:
         InputError: as `configure` and `RunSpec`.
@@ -556,7 +556,7 @@ def specify(
         (0.1, 'mlp-20', ('cl1', 'cl2', 'cl3'))
     """
     check_benchmark(benchmark)
-    of_run = {name: options.pop(name) for name in ("device", "compile") if name in options}
+    of_run = {name: options.pop(name) for name in OF_RUN if name in options}
     named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
     parts = Parts(**{name: options.pop(name) for name in PARTS if name in named})
     config = configure(method, benchmark.name, next(iter(scenarios or []), "cl1"), **options)
@@ -564,4 +564,5 @@ def specify(
     return RunSpec(config, benchmark, chosen, seed, parts=parts, **of_run)
 
 
+OF_RUN = ("device", "evaluate", "compile")
 PARTS = tuple(field.name for field in fields(Parts))

@@ -92,9 +92,9 @@ class Training:
         benchmark = self.benchmark if isinstance(self.benchmark, str) else self.benchmark.name
         return recipes.configure(self.method, benchmark, self.scenarios[0], **dict(self.overrides))
 
-    def spec(self, device: str = "auto", compile: Compile = "off") -> RunSpec:
-        """What it trains."""
-        return RunSpec(self.config, found(self.benchmark), self.scenarios, self.seed, device=device, compile=compile)
+    def spec(self, **options: Any) -> RunSpec:
+        """What it trains; ``options`` are ``device``, ``compile`` and ``evaluate`` of `RunSpec`."""
+        return RunSpec(self.config, found(self.benchmark), self.scenarios, self.seed, **options)
 
     @property
     def records(self) -> list[Path]:
@@ -114,18 +114,12 @@ class Training:
             results.check_not_taken(path, config)
         return all(path.exists() for path in self.records)
 
-    def run(
-        self,
-        device: str = "auto",
-        checkpoint: Path | None = None,
-        callbacks: Callbacks = (),
-        compile: Compile = "off",
-    ) -> Trained:
-        """Train, going on from a checkpoint that is there, and write the records.
+    def run(self, checkpoint: Path | None = None, callbacks: Callbacks = (), **options: Any) -> Trained:
+        """Train, going on from a checkpoint that is there, and write the records; ``options`` are those of `spec`.
 
         A checkpoint in the folder ``checkpoint`` is kept at the end; without one, it is removed.
         """
-        trained = train(self.spec(device, compile), checkpoint or self.checkpoints, callbacks)
+        trained = train(self.spec(**options), checkpoint or self.checkpoints, callbacks)
         self.keep(trained.results, checkpoint)
         return trained
 
@@ -146,15 +140,12 @@ class Training:
 
 
 def run_together(
-    trainings: Sequence[Training],
-    device: str = "auto",
-    checkpoint: Path | None = None,
-    callbacks: Callbacks = (),
+    trainings: Sequence[Training], checkpoint: Path | None = None, callbacks: Callbacks = (), **options: Any
 ) -> list[dict[Scenario, Result]]:
     """`Training.run` for several that differ in their seed alone, as one program; see `hyperlearn.replicas`."""
     first = trainings[0]
     seeds = [training.seed for training in trainings]
-    made = train_replicas(first.spec(device), seeds, checkpoint=checkpoint or first.checkpoints, callbacks=callbacks)
+    made = train_replicas(first.spec(**options), seeds, checkpoint=checkpoint or first.checkpoints, callbacks=callbacks)
     for training, results_of_one in zip(trainings, made, strict=True):
         training.keep(results_of_one, checkpoint)
     return made
@@ -373,7 +364,7 @@ def _work(training: Training, device: str, compile: Compile) -> None:
     with _ALONE:  # random numbers are the process's, and a worker of several threads would draw them for several runs
         if not training.done():  # its first worker may have died after it had written the last record
             torch.set_num_threads(THREADS)
-            training.run(device, compile=compile)
+            training.run(device=device, compile=compile)
 
 
 def _error(future: Any) -> str | None:

@@ -35,7 +35,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What shows results needs them and nothing that makes them.
 ONLY = {
-    "plots": {"results", "errors", "tables"},
+    "plots": {"results", "errors", "metrics", "tables"},
     "widgets": {"results", "errors"},
     "tables": {"results", "errors", "intervals"},
     "live": {"plots", "hypernets", "inference", "data", "params", "errors"},

@@ -45,6 +45,8 @@ class Hypernetwork(nn.Module, ABC):
 
     grows = False
     """Whether it has as many tasks as were begun, and not all from the start."""
+    keeps_learnt = False
+    """Whether what it writes for a task stays the same from the task's end on."""
     stepwise = False
     """Whether an LSTM is run step by step, which `torch.func.vmap` can follow, and not by one call, which is faster."""
 

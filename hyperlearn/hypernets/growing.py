@@ -74,6 +74,7 @@ class GrowingLSTMHypernet(Hypernetwork):
     """
 
     grows = True
+    keeps_learnt = True
 
     def __init__(
         self,

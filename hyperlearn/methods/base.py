@@ -431,6 +431,13 @@ class Learner(nn.Module, ABC):
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         """Labels of ``images [B, *image]`` from one task, which is given (CL1) or has to be inferred (None)."""
 
+    def changed(self, task: int) -> bool:
+        """Whether learning the last task may have changed what is predicted for images of ``task``, where it is given.
+
+        What did not change is not measured again. Not inherited: a subclass may change what its parent does not.
+        """
+        return True
+
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         """Probabilities of the labels that `predict` chooses among: ``[B, K]``, or of all tasks' classes in CL3.
 

@@ -428,6 +428,9 @@ class HypernetLearner(GeneratingLearner):
         answers = self.setting.objective.answers(logits[0])
         return Prediction(answers, torch.full((len(images),), task, device=images.device))
 
+    def changed(self, task: int) -> bool:
+        return task >= self.learned - 1 or not self.hypernet.keeps_learnt
+
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         logits = self.logits(images, task)
         if task is not None:
