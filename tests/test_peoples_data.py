@@ -513,14 +513,15 @@ def test_a_run_goes_on_under_the_same_transform_alone(tmp_path: Path, monkeypatc
     digits = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
     noisy = replace(digits, augment=noise)
     whole = hl.run("finetune", noisy, **WHOLE)
-    monkeypatch.setattr(hl.training, "CHECKPOINT_EVERY", 7)
+    monkeypatch.setattr(hl.checkpoints, "EVERY", 7)
 
-    def stop(task: int, step: int) -> None:
-        if task == 1:
-            raise KeyboardInterrupt
+    class Stop(hl.callbacks.Callback):
+        def on_step(self, run: Any, loss: Tensor | None) -> None:
+            if run.task == 1:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hl.run("finetune", noisy, checkpoint=tmp_path, progress=stop, **WHOLE)
+        hl.run("finetune", noisy, checkpoint=tmp_path, callbacks=[Stop()], **WHOLE)
     for other in (digits, replace(digits, augment=mirror)):
         with pytest.raises(hl.InputError, match=r"is the checkpoint of a run with augment = test_peoples_data.noise"):
             hl.run("finetune", other, checkpoint=tmp_path, **WHOLE)
@@ -528,10 +529,9 @@ def test_a_run_goes_on_under_the_same_transform_alone(tmp_path: Path, monkeypatc
 
 
 def test_replicas_draw_no_random_numbers() -> None:
-    config = hl.recipes.configure("finetune", "split-digits", iterations=1)
     noisy = replace(hl.benchmarks.split_digits(), augment=noise)
     with pytest.raises(hl.InputError, match="cannot train several seeds at once: augmentation draws random numbers"):
-        train_replicas("finetune", config, noisy, [0, 1])
+        train_replicas(hl.recipes.specify("finetune", noisy, iterations=1), [0, 1])
 
 
 def test_data_sets_bring_their_transform() -> None:

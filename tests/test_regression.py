@@ -286,12 +286,13 @@ def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     whole = hl.run("hnet", polynomials(), **settings("hnet", 60))
 
-    def stop(task: int, step: int) -> None:
-        if task == 1:
-            raise KeyboardInterrupt
+    class Stop(hl.callbacks.Callback):
+        def on_step(self, run: Any, loss: Tensor | None) -> None:
+            if run.task == 1:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hl.run("hnet", polynomials(), checkpoint=tmp_path, progress=stop, **settings("hnet", 60))
+        hl.run("hnet", polynomials(), checkpoint=tmp_path, callbacks=[Stop()], **settings("hnet", 60))
     with pytest.raises(hl.InputError, match="is the checkpoint of a run with measure = "):
         hl.run("hnet", replace(polynomials(), loss="mae"), checkpoint=tmp_path, **settings("hnet", 60))
     assert hl.run("hnet", polynomials(), checkpoint=tmp_path, **settings("hnet", 60)).same_measurement(whole)

@@ -248,7 +248,7 @@ def test_a_file_runs_no_code(tmp_path: Path) -> None:
 def test_learning_goes_on(method: str, tmp_path: Path) -> None:
     """Three tasks, a file, and two more."""
     three = hl.benchmarks.first(DIGITS, 3)
-    made = hl.fit(method, three, **{**small(method), "iterations": 80})
+    made = hl.fit(method, three, **{**small(method), "iterations": 120})
     made.save(tmp_path / "m.pt")
     made = hl.load(tmp_path / "m.pt", device="cpu")
     before = made.predict_proba(images(0), 0)

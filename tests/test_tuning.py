@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 import hyperlearn as hl
 from hyperlearn import benchmarks, recipes, tuning
@@ -187,3 +188,26 @@ def test_what_a_recipe_calls_tuned_won_a_committed_search(
     assert found.points()[0].config == hl.results.as_recorded(recipe.config.record())
     tuned = {name for name, source in recipe.sources.items() if source == "tuned"}
     assert tuned == set(found.varied())
+
+
+@pytest.mark.parametrize(("lower", "first"), [(True, 0.5), (False, 3.0)])
+def test_by_another_metric_the_value_alone_decides(lower: bool, first: float) -> None:
+    measure = hl.results.Measure(loss="mse", metric="mse", lower_is_better=lower)
+    trials = [
+        tuning.Trial(config={"beta": value}, seed=0, accuracy={"cl1": value}, version=hl.__version__, commit=None)
+        for value in (3.0, 0.5, 1.0)
+    ]
+    made = tuning.Search(benchmark="mine", method="hnet", held_out=0.1, images=10, trials=trials, measure=measure)
+    assert made.points()[0].config == {"beta": first}
+    with pytest.raises(ValueError, match="accuracies are fractions"):
+        replace(made, measure=None)
+
+
+def test_a_search_over_regression(tmp_path: Path) -> None:
+    points = torch.linspace(-1, 1, 80)[:, None]
+    lines = [TensorDataset(points, slope * points) for slope in (1.0, -1.0)]
+    learnt = benchmarks.from_datasets("lines", lines, lines, validation=0.2, loss="mse")
+    found = tuning.search("finetune", learnt, {"learning_rate": [1e-2, 1e-6], "iterations": [60]}, tmp_path)
+    assert found.measure is not None
+    assert [point.config["learning_rate"] for point in found.points()] == [1e-2, 1e-6]
+    assert tuning.read(tuning.search_path(tmp_path, "lines", "finetune")) == found

@@ -227,7 +227,6 @@ class GeneratingLearner(Learner):
 
     fresh_optimizer = True
     takes: ClassVar[tuple[str, ...]] = ("target", "hypernet", "regularizer")
-    target_as_shapes = True
 
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
         super().__init__(config, setting)
@@ -363,6 +362,7 @@ class HypernetLearner(GeneratingLearner):
     serves = SCENARIOS
     replicable = True
     infers_alike = True
+    target_as_shapes = True
     takes = (*GeneratingLearner.takes, "infer")
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
