@@ -1,6 +1,7 @@
 """Recipes: every number has a source, and the paper's rule on sizes holds."""
 
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 import hyperlearn as hl
 from hyperlearn import nets, recipes, results
-from hyperlearn.methods import METHODS, HNETConfig
+from hyperlearn.methods import METHODS, SCENARIOS, HNETConfig
 from hyperlearn.methods.hypernet import HypernetConfig
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -42,15 +43,29 @@ def test_the_committed_records_are_of_the_recipes(schedule: str | None) -> None:
     assert [(r.method, r.seed, d) for r in found if (d := recipes.deviations(r, schedule))] == []
 
 
-def test_a_recipe_leaves_nothing_to_defaults() -> None:
-    with pytest.raises(hl.InputError, match=r"differ from .* in \['iterations'\]"):
-        recipes.Recipe.of(
-            METHODS["finetune"],
-            target=("mlp-5", "ours"),
-            batch_size=(1, "ours"),
-            learning_rate=(1.0, "ours"),
-            **recipes._STEADY,
-        )
+def test_every_row_of_the_table_is_somebodys() -> None:
+    """It names what there is, no other row says the same of it as closely, and it is what some recipe takes."""
+    used = set()
+    for method, benchmark, scenario in product(METHODS, SHAPES, SCENARIOS):
+        for name in {field.name for field in fields(METHODS[method])}:
+            fitting = [row for row in recipes.rows() if row.field == name and row.fits(method, benchmark, scenario)]
+            ranks = [row.fits(method, benchmark, scenario) for row in fitting]
+            assert len(ranks) == len(set(ranks)), (method, benchmark, scenario, name)
+            used |= {row for row in fitting if row.fits(method, benchmark, scenario) == max(ranks, default=None)}
+    assert [row for row in recipes.rows() if row not in used] == []
+    for row in recipes.rows():
+        assert {*row.benchmark.split()} <= {*SHAPES, "all"}
+        assert {*row.method.split()} <= {*METHODS, "all"}
+        assert row.scenario in ("", *SCENARIOS)
+        assert row.source in recipes.SOURCES
+
+
+def test_the_table_can_be_read() -> None:
+    """Every method's number is in the one row that names it most closely."""
+    of_beta = [row for row in recipes.rows() if row.field == "beta" and row.benchmark == "split-mnist"]
+    (row,) = [row for row in of_beta if "lstm-net-iwr" in row.method.split()]
+    assert float(row.value) == recipes.recipe("lstm-net-iwr", "split-mnist").config.beta  # type: ignore[attr-defined]
+    assert row.source == "tuned"
 
 
 def hypernet_size(method: str, benchmark: str, heads: int = 1, **changed: int) -> int:
