@@ -110,7 +110,7 @@ class Result:
     """The fingerprint of the images and labels; None in records made before it was kept."""
     changed: list[str] = field(default_factory=list)
     """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
-    loss: list[list[float]] = field(default_factory=list)
+    loss: list[list[float]] = field(default_factory=list, compare=False)
     """The loss at up to 50 steps of each task, evenly spaced; not in records."""
     measure: Measure | None = None
     """Loss and metric; None, and not in the record, for cross-entropy and accuracy."""
