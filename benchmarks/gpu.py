@@ -24,7 +24,7 @@ from torch import Tensor
 from hyperlearn import benchmarks, sweeps
 from hyperlearn.benchmarks import Benchmark, limited
 from hyperlearn.callbacks import Callback
-from hyperlearn.compiling import Compile
+from hyperlearn.catalog import Compile
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
 from hyperlearn.provenance import commit, environment

@@ -3,17 +3,22 @@
 A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
-from .benchmarks import Benchmark
+from .catalog import METHODS, SCENARIOS, Scenario
 from .errors import InputError
-from .methods import METHODS, SCENARIOS, Config, PartConfig, Parts, Scenario
 from .results import Result, as_recorded, differing
-from .spec import RunSpec, check_benchmark, method_name
+
+if TYPE_CHECKING:  # PyTorch comes with these: whoever reads recipes, for a table, does not wait for it
+    from .benchmarks import Benchmark
+    from .methods import Config
+    from .spec import RunSpec
 
 SOURCES = {
     "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
@@ -36,7 +41,7 @@ class Recipe:
     sources: Mapping[str, str]
 
     @classmethod
-    def of(cls, kind: type[Config], **values: tuple[Any, str]) -> "Recipe":
+    def of(cls, kind: type[Config], **values: tuple[Any, str]) -> Recipe:
         """A recipe from ``field=(value, source)`` pairs; every field has to be given, none is left to a default."""
         names = {field.name for field in fields(kind)}
         if names != set(values):
@@ -392,6 +397,28 @@ def _known(benchmark: str) -> str:
     return benchmark if benchmark in _TRAINING else "split-mnist"
 
 
+def values(method: str, benchmark: str, scenario: Scenario = "cl1") -> Values:
+    """Each field of the recipe of ``method`` on ``benchmark``, with a word on its source, as `recipe` has them.
+
+    Raises `InputError` as `recipe`.
+
+    Example:
+        >>> values("hnet", "split-mnist")["beta"]
+        (0.01, 'vO')
+    """
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    if scenario not in SCENARIOS:
+        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+    if method not in methods(benchmark):
+        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
+    known = _known(benchmark)
+    own = _OWN.get(method, {}).get(known, {})
+    made = _STEADY | (_WHOLE if "chunk_size" in own else {}) | _TRAINING[known] | own
+    made |= _OWN_BY_SCENARIO.get(method, {}).get(known, {}).get(scenario, {})
+    return made if known == benchmark else {name: (value, "ours") for name, (value, _) in made.items()}
+
+
 def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
     """The recipe of ``method`` on ``benchmark``, in one scenario where the method trains differently in each.
 
@@ -405,22 +432,13 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
         >>> recipe("ewc", "split-mnist", "cl3").config.strength
         100000000.0
     """
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    if scenario not in SCENARIOS:
-        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-    if method not in methods(benchmark):
-        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
-    known = _known(benchmark)
-    steady = _STEADY | (_WHOLE if issubclass(METHODS[method], PartConfig) else {})
-    values = steady | _TRAINING[known] | _OWN.get(method, {}).get(known, {})
-    values |= _OWN_BY_SCENARIO.get(method, {}).get(known, {}).get(scenario, {})
-    if known != benchmark:
-        values = {name: (value, "ours") for name, (value, _) in values.items()}
-    return Recipe.of(METHODS[method], **values)
+    from . import methods
+
+    made = values(method, benchmark, scenario)
+    return Recipe.of(methods.METHODS[method], **made)
 
 
-Method = str | type[Config] | Config
+Method: TypeAlias = "str | type[Config] | Config"
 """A method by its name in `METHODS`, which stands for its recipe; or a configuration of your own, or its class."""
 
 
@@ -440,12 +458,12 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         (20, 20)
     """
     config = _given(method) if not isinstance(method, str) else recipe(method, benchmark, scenario).config
-    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
-        if overrides.get(length) not in (None, "none"):
-            overrides.setdefault(other, None)
+    overrides = _one_length(overrides)
     known = {field.name: field for field in fields(config)}
     for name, value in overrides.items():
         if name not in known:
+            from .spec import method_name
+
             said = method_name(type(config))
             raise InputError(f"{said} has no hyperparameter {name!r}; it has {', '.join(known)}")
         if isinstance(value, str) and value != "none" and isinstance(getattr(config, name), tuple):
@@ -460,8 +478,19 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 
 
+def _one_length(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``overrides``, in which a number of iterations takes the place of epochs, and the other way round."""
+    made = dict(overrides)
+    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if made.get(length) not in (None, "none"):
+            made.setdefault(other, None)
+    return made
+
+
 def _given(method: object) -> Config:
     """A configuration of the reader's own; raises `InputError` for anything else."""
+    from .methods import Config
+
     if isinstance(method, Config):
         return method
     if isinstance(method, type) and issubclass(method, Config) and hasattr(method, "learner_class"):
@@ -517,10 +546,11 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
     """
     if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
         return {}
-    changed = scheduled(schedule, result.benchmark, result.method)
-    recipe = configure(result.method, result.benchmark, result.scenario, **changed)
+    changed = _one_length(scheduled(schedule, result.benchmark, result.method))
+    own = {name: value for name, (value, _) in values(result.method, result.benchmark, result.scenario).items()}
+    recipe = {name: value for name, value in (own | changed).items() if value is not None}
     config = as_recorded(result.config)
-    found = {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
+    found = {name: config.get(name) for name in differing(config, as_recorded(recipe))}
     return found | ({"benchmark": ", ".join(result.changed)} if result.changed else {})
 
 
@@ -555,6 +585,9 @@ def specify(
         >>> spec.config.beta, spec.config.target, spec.measured
         (0.1, 'mlp-20', ('cl1', 'cl2', 'cl3'))
     """
+    from .methods import PARTS, Parts
+    from .spec import RunSpec, check_benchmark
+
     check_benchmark(benchmark)
     of_run = {name: options.pop(name) for name in ("device", "compile") if name in options}
     named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
@@ -562,6 +595,3 @@ def specify(
     config = configure(method, benchmark.name, next(iter(scenarios or []), "cl1"), **options)
     chosen = None if scenarios is None else tuple(scenarios)
     return RunSpec(config, benchmark, chosen, seed, parts=parts, **of_run)
-
-
-PARTS = tuple(field.name for field in fields(Parts))
