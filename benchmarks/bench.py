@@ -1,6 +1,10 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
     python benchmarks/bench.py [methods] [parts] [tasks] [cifar] [runs] [seeds] [workers] [--rounds N] [--results DIR]
+    python benchmarks/bench.py reference --reference PATH
+
+The second one times HNET beside the implementation of its authors, of which PATH is a copy
+(https://github.com/chrhenning/hypercl).
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -12,6 +16,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -27,7 +32,7 @@ from hyperlearn import sweeps
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet, SharedHead
-from hyperlearn.methods import METHODS, Config, Learner
+from hyperlearn.methods import METHODS, Config, HNETConfig, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
@@ -354,6 +359,31 @@ def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def bench_reference(folder: Path, device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """A step of HNET on Split MNIST for each number of old tasks: plain training, ours, and the reference's."""
+    from reference import Reference  # beside this file, which is no package
+
+    config = configure("hnet", "split-mnist")
+    assert isinstance(config, HNETConfig)
+    data = images(2).to(device)
+    turns: dict[tuple[str, int], Callable[[], float]] = {}
+    for old in range(5):
+        theirs = Reference(folder, config, data, device, learned=old, tasks=5)
+        turns[BASE, old] = Contender(BASE, device, learned=old).turn
+        turns["hnet", old] = Contender("hnet", device, learned=old).turn
+        turns["reference", old] = lambda theirs=theirs: theirs.turn(STEPS)  # type: ignore[misc]
+    figures = in_turns(turns, rounds)
+    rows = [
+        {"step": name, "old_tasks": str(old), "ms": 1e3 * median(times), "ratio": against(figures["hnet", old], times)}
+        for (name, old), times in figures.items()
+    ]
+    for name in (BASE, "hnet", "reference"):
+        every = [list(map(sum, zip(*(figures[each, old] for old in range(5)), strict=True))) for each in (name, "hnet")]
+        row = {"step": name, "old_tasks": "0 to 4", "ms": 200 * median(every[0]), "ratio": against(every[1], every[0])}
+        rows.append(row)
+    return rows
+
+
 TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
     "parts": bench_parts,
@@ -367,7 +397,13 @@ TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help=f"of {', '.join(TABLES)}; default: all")
+    parser.add_argument(
+        "tables",
+        nargs="*",
+        choices=[*TABLES, "reference", []],
+        help=f"of {', '.join(TABLES)}; default: all, and reference where --reference is given",
+    )
+    parser.add_argument("--reference", type=Path, metavar="PATH", help="a copy of the reference implementation")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -377,8 +413,13 @@ def main() -> None:
     device = pick_device(options.device)
     keep_freed_memory()  # as a training does
     where = environment(device)
-    for name in options.tables or TABLES:
-        rows = TABLES[name](device, options.rounds)
+    tables = dict(TABLES)
+    if options.reference:
+        tables["reference"] = partial(bench_reference, options.reference)
+    elif "reference" in options.tables:
+        parser.error("the table reference needs --reference PATH, a copy of the reference implementation")
+    for name in options.tables or tables:
+        rows = tables[name](device, options.rounds)
         path = options.results / "bench" / device.type / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         record = {"rounds": options.rounds, "steps": STEPS, "environment": where, "commit": commit(), "rows": rows}

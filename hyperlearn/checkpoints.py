@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .files import check_alike, digest, load_tensors, save_tensors
 from .methods import Scenario
 from .results import Fraction, difference, file_part
+from .tensor_files import check_alike, digest, load_tensors, save_tensors
 
 EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""

@@ -4,20 +4,25 @@ The table ``recipes.csv`` holds them. A recipe of it is a frozen configuration, 
 where the number comes from.
 """
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
-from .benchmarks import Benchmark
+from .catalog import METHODS, SCENARIOS, Scenario
 from .errors import InputError
-from .methods import METHODS, SCENARIOS, Config, Parts, Scenario
 from .results import Result, as_recorded, differing
-from .spec import RunSpec, check_benchmark, method_name
+
+if TYPE_CHECKING:  # PyTorch comes with these: whoever reads recipes, for a table, does not wait for it
+    from .benchmarks import Benchmark
+    from .methods import Config
+    from .spec import RunSpec
 
 SOURCES = {
     "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
@@ -44,9 +49,8 @@ class Recipe:
 class Row:
     """One row of the table ``recipes.csv``: what a field is on some benchmarks, for some methods.
 
-    Benchmarks and methods are names with spaces between them, or ``all``. A method takes the rows of its own fields
-    alone. Where several rows fit, one that names the benchmark goes before ``all``, then one that names the method,
-    then one that names the scenario.
+    Benchmarks and methods are names with spaces between them, or ``all``. Where several rows fit, one that names the
+    benchmark goes before ``all``, then one that names the method, then one that names the scenario.
     """
 
     benchmark: str
@@ -89,14 +93,31 @@ def rows() -> tuple[Row, ...]:
 
 @cache
 def _rows_of(method: str, benchmark: str, scenario: Scenario) -> dict[str, Row]:
-    """The row of each field that ``method`` has, where there is one."""
-    names = {field.name for field in fields(METHODS[method])}
+    """The row of each field of ``method`` on ``benchmark``."""
     found: dict[str, tuple[tuple[bool, bool, bool], Row]] = {}
     for row in rows():
-        rank = row.fits(method, benchmark, scenario) if row.field in names else None
+        rank = row.fits(method, benchmark, scenario)
         if rank is not None and (row.field not in found or rank > found[row.field][0]):
             found[row.field] = (rank, row)
     return {name: row for name, (_, row) in found.items()}
+
+
+def _plain(text: str) -> Any:
+    """What a value's text stands for. One with a comma is several, in one with a colon each is a pair.
+
+    Example:
+        >>> [_plain(text) for text in ("0.1", "400,400", ",", "0.4:0.1,0.8:0.01", "none", "mlp-400-400")]
+        [0.1, (400, 400), (), ((0.4, 0.1), (0.8, 0.01)), None, 'mlp-400-400']
+    """
+    if "," in text or ":" in text:
+        parts = [part.split(":") if ":" in part else part for part in text.split(",") if part]
+        return tuple(tuple(map(_plain, part)) if isinstance(part, list) else _plain(part) for part in parts)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"none": None, "true": True, "false": False}.get(text, text)
 
 
 _RATE = {"hnet": 1e-4, "lstm-net": 3e-4}
@@ -129,14 +150,17 @@ def _tenth(method: str) -> dict[str, Any]:
 
 
 def methods(benchmark: str) -> list[str]:
-    """The methods that have a recipe for ``benchmark``: the table has a row for each of their fields.
+    """The methods that have a recipe for ``benchmark``: all but those whose rows name other benchmarks alone.
 
     Example:
         >>> methods("cifar-10-100")
         ['finetune', 'scratch', 'joint', 'hnet', 'hnet-iwr', 'lstm-net', 'lstm-net-iwr', 'lstm-net-grow']
     """
-    known = _known(benchmark)
-    return [m for m, kind in METHODS.items() if {f.name for f in fields(kind)} == set(_rows_of(m, known, "cl1"))]
+    own: dict[str, set[str]] = {}
+    for row in rows():
+        for method in {*row.method.split()} - {"all"}:
+            own.setdefault(method, set()).update({*row.benchmark.split()} - {"all"})
+    return [method for method in METHODS if method not in own or _known(benchmark) in own[method]]
 
 
 def _named() -> set[str]:
@@ -147,6 +171,26 @@ def _named() -> set[str]:
 def _known(benchmark: str) -> str:
     """The benchmark whose recipes are used for ``benchmark``; Split MNIST's for the reader's own and Fashion-MNIST."""
     return benchmark if benchmark in _named() else "split-mnist"
+
+
+def values(method: str, benchmark: str, scenario: Scenario = "cl1") -> dict[str, tuple[Any, str]]:
+    """Each field of the recipe of ``method`` on ``benchmark``, with a word on its source, as `recipe` has them.
+
+    Raises `InputError` as `recipe`.
+
+    Example:
+        >>> values("hnet", "split-mnist")["beta"]
+        (0.01, 'vO')
+    """
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    if scenario not in SCENARIOS:
+        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+    if method not in methods(benchmark):
+        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
+    known = _known(benchmark)
+    found = _rows_of(method, known, scenario)
+    return {name: (_plain(row.value), row.source if known == benchmark else "ours") for name, row in found.items()}
 
 
 def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
@@ -162,16 +206,11 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
         >>> recipe("ewc", "split-mnist", "cl3").config.strength
         100000000.0
     """
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    if scenario not in SCENARIOS:
-        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-    if method not in methods(benchmark):
-        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
-    known = _known(benchmark)
-    found = _rows_of(method, known, scenario)
-    config = METHODS[method](**_split(METHODS[method], {name: row.value for name, row in found.items()}))
-    return Recipe(config, {name: "ours" if known != benchmark else row.source for name, row in found.items()})
+    from . import methods
+
+    made = values(method, benchmark, scenario)
+    config = methods.METHODS[method](**{name: value for name, (value, _) in made.items()})
+    return Recipe(config, {name: source for name, (_, source) in made.items()})
 
 
 def _split(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +224,7 @@ def _split(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-Method = str | type[Config] | Config
+Method: TypeAlias = "str | type[Config] | Config"
 """A method by its name in `METHODS`, which stands for its recipe; or a configuration of your own, or its class."""
 
 
@@ -205,12 +244,12 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         (20, 20)
     """
     config = _given(method) if not isinstance(method, str) else recipe(method, benchmark, scenario).config
-    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
-        if overrides.get(length) not in (None, "none"):
-            overrides.setdefault(other, None)
+    overrides = _one_length(overrides)
     known = {field.name: field for field in fields(config)}
     for name in overrides:
         if name not in known:
+            from .spec import method_name
+
             said = method_name(type(config))
             raise InputError(f"{said} has no hyperparameter {name!r}; it has {', '.join(known)}")
     try:
@@ -223,8 +262,19 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 
 
+def _one_length(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``overrides``, in which a number of iterations takes the place of epochs, and the other way round."""
+    made = dict(overrides)
+    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if made.get(length) not in (None, "none"):
+            made.setdefault(other, None)
+    return made
+
+
 def _given(method: object) -> Config:
     """A configuration of the reader's own; raises `InputError` for anything else."""
+    from .methods import Config
+
     if isinstance(method, Config):
         return method
     if isinstance(method, type) and issubclass(method, Config) and hasattr(method, "learner_class"):
@@ -280,10 +330,11 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
     """
     if result.benchmark not in _named() or result.method not in methods(result.benchmark):
         return {}
-    changed = scheduled(schedule, result.benchmark, result.method)
-    recipe = configure(result.method, result.benchmark, result.scenario, **changed)
+    changed = _one_length(scheduled(schedule, result.benchmark, result.method))
+    own = {name: value for name, (value, _) in values(result.method, result.benchmark, result.scenario).items()}
+    recipe = {name: value for name, value in (own | changed).items() if value is not None}
     config = as_recorded(result.config)
-    found = {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
+    found = {name: config.get(name) for name in differing(config, as_recorded(recipe))}
     return found | ({"benchmark": ", ".join(result.changed)} if result.changed else {})
 
 
@@ -318,6 +369,9 @@ def specify(
         >>> spec.config.beta, spec.config.target, spec.measured
         (0.1, 'mlp-20', ('cl1', 'cl2', 'cl3'))
     """
+    from .methods import PARTS, Parts
+    from .spec import RunSpec, check_benchmark
+
     check_benchmark(benchmark)
     of_run = {name: options.pop(name) for name in OF_RUN if name in options}
     named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
@@ -328,4 +382,3 @@ def specify(
 
 
 OF_RUN = ("device", "evaluate", "compile")
-PARTS = tuple(field.name for field in fields(Parts))

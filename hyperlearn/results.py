@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from . import metrics
-from .benchmarks import TASKS
+from .catalog import TASKS
 from .errors import InputError
 from .files import write_atomically
 from .metrics import AccuracyMatrix

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from .benchmarks import Benchmark
-from .compiling import Compile
+from .catalog import Compile
 from .compiling import check as check_compile
 from .data import check_augmentable
 from .errors import InputError

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
-import numpy as np
-
 from . import intervals
 from .errors import InputError
 from .results import Result, by_seed, read_all
@@ -382,6 +380,8 @@ def lead(better: Sequence[Point], worse: Sequence[Point]) -> list[Lead]:
         >>> lead([Point("", "", "cl1", 1.0, 87.0, None, 1, 87.0, {0: 87.0})], points)
         [Lead(x=1.0, mean=2.0, std=None, n=1)]
     """
+    import numpy as np
+
     seeds = sorted(set.intersection(*(set(point.by_seed) for point in (*better, *worse)))) if better and worse else []
     logs = np.log([point.x for point in worse])
     leads = []

@@ -17,14 +17,14 @@ from .benchmarks import Benchmark, Task, numbered
 from .callbacks import Callbacks, progress_bar
 from .data import as_float, draw_rows, flip_and_crop
 from .errors import InputError
-from .files import digest, load_tensors, save_tensors
 from .inference import Prediction, evaluating
-from .methods import METHODS, Config, Learner, Parts, Scenario, Setting
+from .methods import METHODS, PARTS, Config, Learner, Parts, Scenario, Setting
 from .processor import flush_denormals
-from .recipes import PARTS, Method, specify
+from .recipes import Method, specify
 from .results import Result
 from .spec import RunSpec, method_name, pick_device
 from .streams import RandomStream
+from .tensor_files import digest, load_tensors, save_tensors
 from .training import Run, fit_task, not_finite
 from .version import __version__
 

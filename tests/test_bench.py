@@ -141,3 +141,104 @@ def test_seeds_are_trained_alone_and_together(monkeypatch):
     ]
     assert all(row["ratio"] == 1 for row in rows if row["seeds"] == 1)
     assert all(row["ms_a_step"] > 0 for row in rows)
+
+
+MODULES = {
+    "mnets/mlp.py": """
+import torch
+class MLP(torch.nn.Module):
+    def __init__(self, n_in, n_out, hidden_layers, no_weights):
+        super().__init__()
+        assert no_weights
+        sizes = [n_in, *hidden_layers, n_out]
+        self.param_shapes = [shape for a, b in zip(sizes, sizes[1:]) for shape in ([b, a], [b])]
+    def forward(self, x, weights):
+        for i in range(0, len(weights), 2):
+            x = torch.nn.functional.linear(x.relu() if i else x, weights[i], weights[i + 1])
+        return x
+""",
+    "mnets/classifier_interface.py": """
+import torch
+class Classifier:
+    softmax_and_cross_entropy = staticmethod(torch.nn.functional.cross_entropy)
+""",
+    "mnist/chunked_hyper_model.py": """
+import torch
+from toy_example.hyper_model import SCALE
+class ChunkedHyperNetworkHandler(torch.nn.Module):
+    def __init__(self, shapes, num_tasks, chunk_dim, layers, te_dim, ce_dim):
+        super().__init__()
+        self.shapes, sizes = shapes, [torch.Size(shape).numel() for shape in shapes]
+        self.embeddings = torch.nn.ParameterList(torch.randn(te_dim) for _ in range(num_tasks))
+        self.theta = torch.nn.ParameterList([SCALE * torch.randn(sum(sizes), te_dim)])
+    def get_task_emb(self, task):
+        return self.embeddings[task]
+    def forward(self, task_id, dTheta=None):
+        theta = self.theta[0] if dTheta is None else self.theta[0] + dTheta[0]
+        parts = (theta @ self.embeddings[task_id]).split([torch.Size(shape).numel() for shape in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes)]
+""",
+    "toy_example/__init__.py": "raise ValueError('fonts')",
+    "toy_example/hyper_model.py": "SCALE = 0.01",
+    "utils/optim_step.py": """
+def calc_delta_theta(optimizer, use_sgd_change, lr, detach_dt):
+    assert not use_sgd_change and detach_dt
+    return [-lr * p.grad.sign() for group in optimizer.param_groups for p in group["params"]]
+""",
+    "utils/hnet_regularizer.py": """
+def get_current_targets(task, hnet):
+    return [[w.detach() for w in hnet.forward(i)] for i in range(task)]
+def calc_fix_target_reg(hnet, task, targets, mnet, dTheta):
+    now = [hnet.forward(i, dTheta) for i in range(task)]
+    return sum((a - b).pow(2).sum() for x, y in zip(now, targets) for a, b in zip(x, y)) / task
+""",
+}
+"""What is used of the reference implementation, in small: its functions and their arguments."""
+
+
+def test_the_reference_is_timed_beside_ours(tmp_path, monkeypatch):
+    """By the modules in the folder, and by steps that learn: old tasks hold the weights back, by the penalty alone."""
+    for name, text in MODULES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(Path(bench.__file__).parent))
+    monkeypatch.setattr(bench, "STEPS", 1)
+    monkeypatch.setattr(bench, "configure", lambda method, _, **changed: configure(method, "split-digits", **changed))
+    rows = bench.bench_reference(tmp_path, CPU, rounds=1)
+    assert [(row["step"], row["old_tasks"]) for row in rows[-3:]] == [
+        (name, "0 to 4") for name in ("finetune", "hnet", "reference")
+    ]
+    assert all(row["ratio"] == 1 for row in rows if row["step"] == "hnet")
+    assert sum(row["ms"] for row in rows if row["step"] == "reference") == pytest.approx(6 * rows[-1]["ms"])
+
+
+def test_the_references_step_learns_and_holds(tmp_path, monkeypatch):
+    for name, text in MODULES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    reference = load(Path(bench.__file__).parent / "reference.py")
+    moved = {}
+    for beta in (0.0, 100.0):
+        config = configure("hnet", "split-digits", beta=beta)
+        data = hl.benchmarks.split_digits().tasks[0].train
+        one = reference.Reference(tmp_path, config, data, CPU, learned=2, tasks=3)
+        batch = data[:64]
+        labels = torch.nn.functional.one_hot(batch.labels, 2).float()
+        losses = [float(one.step(batch.images.flatten(1), labels).detach()) for _ in range(20)]
+        assert losses[-1] < losses[0]
+        now = one.hypernet.forward(0)
+        moved[beta] = sum((a - b).square().sum().item() for a, b in zip(now, one.targets[0], strict=True))
+    assert moved[100.0] < moved[0.0]
+
+
+def test_what_is_no_reference_is_named(tmp_path):
+    reference = load(Path(bench.__file__).parent / "reference.py")
+    with pytest.raises(hl.InputError, match=f"{tmp_path} is no copy of the reference implementation"):
+        reference.load(tmp_path)
+
+
+def test_the_reference_needs_a_path(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["bench.py", "reference"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "needs --reference PATH" in capsys.readouterr().err

@@ -637,7 +637,10 @@ def test_methods_without_a_recipe() -> None:
 def test_the_script_for_a_gpu(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a CPU: speeds of every task, then rows until the time is up, and from there on at the next call."""
+    """On a CPU: speeds of every task, then rows until the time is up, and from there on at the next call.
+
+    Without time there is no speed, and one step of the first row.
+    """
     gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
@@ -646,9 +649,15 @@ def test_the_script_for_a_gpu(
     monkeypatch.setattr("sys.argv", [*command, "target=resnet-8", "images_per_class=1", "batch_size=5", "--seconds=0"])
     gpu.main()
     assert "scratch on cifar-10-100, cl1, seed 0" in (out := capsys.readouterr().out)
-    assert "stopped in task 1, step 4" in out  # a task's last step: 2 epochs of 10 images, 5 at a time
+    assert "scratch: no time" in out
+    assert "stopped in task 1, step 1" in out
     assert not list(tmp_path.rglob("*seed0.json"))
+    assert json.loads((tmp_path / "speed.json").read_text())["complete"] is False
+    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "--seconds=600"])
+    gpu.main()
+    assert [record.method for record in results.read_all(tmp_path / "results")] == ["finetune", "scratch"]
     speeds = json.loads((tmp_path / "speed.json").read_text())
+    assert speeds["complete"] is True
     ways = [f"compile {how}, {precision}" for how in ("off", "auto") for precision in ("float32", "bfloat16")]
     assert {size: list(by) for size, by in speeds["lstm_net_images_per_second_by_batch"].items()} == {
         "2": ways,
@@ -656,6 +665,20 @@ def test_the_script_for_a_gpu(
     }
     rows = speeds["protocol"]["finetune"]
     assert rows["seconds"] == pytest.approx([20 / rate for rate in rows["images_per_second"]])
-    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "--seconds=600"])
-    gpu.main()
-    assert [record.method for record in results.read_all(tmp_path / "results")] == ["finetune", "scratch"]
+
+
+def test_the_script_for_a_gpu_takes_half_of_its_time_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by a second at each look: what is not measured in time is null, and no part of a sum."""
+    gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    monkeypatch.setattr(gpu, "STEPS", 1)
+    monkeypatch.setattr(gpu, "BATCHES", ())
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: next(ticks))
+    tasks = [hl.benchmarks.split_digits().tasks[0]] * 2
+    benchmark = hl.benchmarks.Benchmark("digits", tuple(tasks))
+    found = gpu.measure(
+        ["finetune"], benchmark, torch.device("cpu"), "off", gpu.Limit(2.5), {"target": "mlp-5", "augmentation": "none"}
+    )
+    assert found["complete"] is False
+    assert [rate is None for rate in found["protocol"]["finetune"]["images_per_second"]] == [False, True]
+    assert len(found["protocol"]["finetune"]["seconds"]) == 1

@@ -28,7 +28,7 @@ PARTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_goes_through_run_and_files(part: str, tmp_path: Path) -> None:
-    given = {name: value for name, value in PARTS[part].items() if name in hl.recipes.PARTS}
+    given = {name: value for name, value in PARTS[part].items() if name in hl.methods.PARTS}
     options = {**HNET, **PARTS[part]}
     if part == "hypernetwork":
         options["regularizer"] = given["regularizer"] = own.Elastic

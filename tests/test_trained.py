@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import hyperlearn as hl
 from hyperlearn import cli
 from hyperlearn.data import as_float
-from hyperlearn.files import digest, load_tensors, save_tensors
 from hyperlearn.methods import METHODS
+from hyperlearn.tensor_files import digest, load_tensors, save_tensors
 
 DIGITS = hl.benchmarks.split_digits()
 SMALL: dict[str, Any] = {"target": "mlp-20", "iterations": 12, "batch_size": 16, "device": "cpu"}

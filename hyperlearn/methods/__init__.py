@@ -1,6 +1,6 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .base import PARTS, SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
     ClassifierConfig,
@@ -54,6 +54,7 @@ METHODS: dict[str, type[Config]] = {
 __all__ = [
     "DGR",
     "METHODS",
+    "PARTS",
     "SCENARIOS",
     "ClassifierConfig",
     "Config",

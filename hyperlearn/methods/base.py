@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from .. import nets
-from ..benchmarks import SCENARIOS as SCENARIOS
 from ..benchmarks import Benchmark, limited
-from ..benchmarks import Scenario as Scenario
+from ..catalog import SCENARIOS as SCENARIOS
+from ..catalog import Scenario as Scenario
 from ..data import Batch, Examples
 from ..errors import InputError
 from ..hypernets import Hypernetwork
@@ -122,6 +122,10 @@ class Parts:
                 "this method makes its target itself, with as many logits as it needs and from the seed's first "
                 "weights; give a function outputs -> module"
             )
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+"""Their names."""
 
 
 @dataclass(frozen=True)

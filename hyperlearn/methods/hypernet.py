@@ -414,7 +414,7 @@ class HypernetLearner(GeneratingLearner):
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
-        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        state = self.hypernet.layout.unflatten(self.hypernet.flat(wanted)) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images, self.hypernet.kept())
         own = [self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)]
         return own[0][None] if task is not None else torch.stack([self.setting.padded(each) for each in own])
@@ -442,7 +442,7 @@ class HypernetLearner(GeneratingLearner):
         self.setting.check_task(task)
         if task >= self.hypernet.tasks:
             raise InputError(f"task {task} is not learnt yet; {self.hypernet.tasks} are begun")
-        net = as_written(self.target)
+        net = as_written(self.target).to(next(self.parameters()).device)
         load_into(net, self.hypernet(task) | self.target_buffers(task))
         first, counts = self.setting.starts[task] if self.heads > 1 else 0, self.setting.class_counts
         return with_outputs(net, first, counts[task], sum(counts) if self.heads > 1 else self.setting.classes)
