@@ -6,7 +6,6 @@ Sphinx loads this file as an extension, by `_config.yml`.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -14,6 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import syntax
 from docutils import nodes
 
 BOOK = Path(__file__).resolve().parent
@@ -40,8 +40,8 @@ def duration(seconds: float) -> str:
 
 def records(chapter: Path) -> dict[str, dict[str, Any]]:
     """By profile, and only those of the code that the chapter has now."""
-    cells = [cell for cell in json.loads(chapter.read_text())["cells"] if cell["cell_type"] == "code"]
-    sha256 = hashlib.sha256(json.dumps(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()
+    code = [cell for cell in json.loads(chapter.read_text())["cells"] if cell["cell_type"] == "code"]
+    sha256 = syntax.code_sha256("".join(cell["source"]) for cell in code)
     paths = {profile: TIMES / profile / f"{chapter.stem}.json" for profile in PROFILES}
     found = {profile: json.loads(path.read_text()) for profile, path in paths.items() if path.is_file()}
     return {profile: record for profile, record in found.items() if record["code_sha256"] == sha256}

@@ -174,8 +174,24 @@ def test_run_stores_outputs_and_their_code_and_no_traces(tmp_path):
         notebook.metadata.hyperlearn.pop("seconds")
     assert first == second
 
+    second.cells[1].source = "print('a')  # again\nprint('b')"
+    assert list(run.problems(second)) == []
     second.cells[1].source = "print('c')"
     assert "run the chapter" in next(run.problems(second))
+
+
+def sha256(*sources):
+    return run.code_sha256(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, sources))))
+
+
+def test_layout_makes_no_output_stale():
+    text = ["def f(a):\n    'Twice.'\n    return 2 * a  # so", "if f(3):\n    %pip --version\nf('x' 'y')"]
+    broken = ["def f(a):\n    return (\n        2 * a\n    )", "if f(3):\n    %pip --version", "f(\n    'xy'\n)"]
+    assert sha256(*text) == sha256(*broken)
+    for source in ["f('x', 'y')", "f('xy');", "f('xy')\nNone"]:
+        assert sha256(text[0], *broken[1:2], source) != sha256(*text)
+    shows = ["a = 1\na", "b = 2"]
+    assert sha256(*shows) != sha256("\n".join(shows))  # the first shows a, and the second does not
 
 
 @pytest.mark.parametrize(
