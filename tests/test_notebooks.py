@@ -121,6 +121,40 @@ def test_headings_are_one_title_then_sections_in_order(path):
     assert all(level <= before + 1 for before, level in itertools.pairwise(levels))
 
 
+@every_chapter
+def test_the_title_has_the_chapter_s_number(path):
+    title = markdown(run.read(path))[0].splitlines()[0]
+    assert title.startswith(f"# {int(path.stem[:2])}. ")
+
+
+def chapters_without_a_link(text, own):
+    """What names another chapter and does not lead there. Chapters of other people's books are named with their title."""
+    stems = {int(path.stem[:2]): path.stem for path in run.chapters()}
+    text = re.sub(r"`[^`]*`|^#+ .*$", "", text, flags=re.M)
+    wrong = [
+        link
+        for link, number, address in re.findall(r"(\[(?:[Cc]hapter )?(\d+)\]\(([^)]*)\))", text)
+        if Path(address).stem != stems.get(int(number))
+    ]
+    bare = re.findall(r"\b[Cc]hapters?\s+\d+(?! on cancellation)", re.sub(r"\[[^\]]*\]\([^)]*\)", "", text))
+    return wrong + [name for name in bare if int(re.findall(r"\d+", name)[0]) != own]
+
+
+@every_chapter
+def test_a_chapter_that_is_named_is_a_link(path):
+    found = [chapters_without_a_link(text, int(path.stem[:2])) for text in markdown(run.read(path))]
+    assert list(itertools.chain(*found)) == []
+
+
+def test_chapters_without_a_link_are_found():
+    page = "https://a.org/05_chunks_and_the_output_regulariser.html"
+    assert chapters_without_a_link(f"In [chapter 5]({page}), and chapters [5]({page}) to [5]({page})", 1) == []
+    assert chapters_without_a_link(f"In [chapter 4]({page}); see chapter\n3", 1) == [
+        f"[chapter 4]({page})",
+        "chapter\n3",
+    ]
+
+
 @pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] != "12"], ids=lambda path: path.stem)
 def test_exercises_have_solutions_that_are_hidden_at_first(path):
     cells = run.read(path).cells
@@ -130,7 +164,7 @@ def test_exercises_have_solutions_that_are_hidden_at_first(path):
     assert 3 <= len(exercises) <= 6
     assert [exercise for exercise in exercises if exercise.count("<details><summary>Solution</summary>") != 1] == []
     tags = [set(cell.metadata.get("tags", [])) for cell in cells[start:] if cell.cell_type == "code"]
-    assert all(tag & {"hide-input", "hide-cell"} for tag in tags)
+    assert all("hide-cell" in tag for tag in tags)  # what a solution prints is part of it
 
 
 def moving_figures():
