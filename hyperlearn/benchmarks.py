@@ -544,7 +544,9 @@ def cifar_10_100(validation: float = 0.0) -> Benchmark:
 def polynomials(images: int = 100, noise: float = 0.05, seed: int = 0) -> Benchmark:
     r"""Regression of one number from one: von Oswald et al.'s three polynomials, each on an interval of its own.
 
-    .. math:: x + 3 \text{ on } [-4, -2], \quad 2 x^2 - 1 \text{ on } [-1, 1], \quad (x - 3)^3 \text{ on } [2, 4]
+    .. math::
+        & x + 3 \text{ on } [-4, -2], \quad 2 x^2 - 1 \text{ on } [-1, 1], \\
+        & (x - 3)^3 \text{ on } [2, 4]
 
     (von Oswald et al. 2020, figure 2.) Test points lie evenly and have no noise.
 

@@ -7,9 +7,13 @@ goes on from its checkpoint on another one. Renaming is atomic there too, so tha
 On SLURM, start a cluster with ``dask_jobqueue`` and give the address of its scheduler::
 
     from dask_jobqueue import SLURMCluster
-    cluster = SLURMCluster(cores=1, processes=1, memory="8GB", walltime="24:00:00")  # one training a worker
+    cluster = SLURMCluster(
+        cores=1, processes=1, memory="8GB", walltime="24:00:00"
+    )  # one training a worker
     cluster.scale(20)
-    print(cluster.scheduler_address)  # hyperlearn sweep table1 --seeds 5 --scheduler tcp://...
+    print(cluster.scheduler_address)
+
+and hand what it prints to ``hyperlearn sweep table1 --seeds 5 --scheduler tcp://...``.
 """
 
 import ast

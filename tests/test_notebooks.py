@@ -1,7 +1,9 @@
 """Every chapter keeps the form that reads well in the built page and in plain Jupyter; test_colab.py is about Colab."""
 
+import io
 import itertools
 import re
+import tokenize
 from pathlib import Path
 
 import nbformat
@@ -33,10 +35,31 @@ def test_outputs_are_those_of_the_code_in_the_full_profile(path):
     assert notebook.metadata.hyperlearn.profile == "full"
 
 
+def code_cells(path):
+    """Those that a reader sees: not the one that installs on Colab."""
+    cells = [cell for cell in run.read(path).cells if cell.cell_type == "code"]
+    return [cell for cell in cells if "remove-input" not in cell.metadata.get("tags", [])]
+
+
+def logical_lines(source):
+    """A statement is one, however many lines it is broken into, and so is the head of a function or a loop."""
+    tokens = tokenize.generate_tokens(io.StringIO(source + "\n").readline)
+    return sum(token.type == tokenize.NEWLINE for token in tokens)
+
+
 @every_chapter
-def test_cells_have_at_most_15_lines(path):
-    sources = [cell.source for cell in run.read(path).cells if cell.cell_type == "code"]
-    assert [source for source in sources if len(source.splitlines()) > 15] == []
+def test_cells_are_short(path):
+    """What is folded may be broken into more lines than the page shows at once."""
+    cells = code_cells(path)
+    assert [cell.source for cell in cells if logical_lines(cell.source) > 15] == []
+    shown = [cell.source for cell in cells if not {"hide-input", "hide-cell"} & set(cell.metadata.get("tags", []))]
+    assert [source for source in shown if source.count("\n") >= 24] == []
+
+
+@every_chapter
+def test_lines_of_code_end_at_79(path):
+    lines = [line for cell in code_cells(path) for line in cell.source.split("\n")]
+    assert [line for line in lines if len(line) > 79] == []
 
 
 @every_chapter
@@ -69,10 +92,10 @@ def test_run_times_stand_on_their_page_alone(path):
 
 @every_chapter
 def test_a_chapter_is_read_in_40_minutes(path):
-    """At 200 words a minute, where a formula is a word, and 30 lines of code. Figures and thinking come on top."""
+    """At 200 words a minute, where a formula is a word, and 30 logical lines of code; figures and thinking on top."""
     notebook = run.read(path)
     words = sum(len(re.sub(r"\$[^$]+\$", "x", text).split()) for text in markdown(notebook))
-    lines = sum(len(cell.source.split("\n")) for cell in notebook.cells if cell.cell_type == "code")
+    lines = sum(logical_lines(cell.source) for cell in code_cells(path))
     assert words / 200 + lines / 30 < 40
 
 
@@ -98,6 +121,40 @@ def test_headings_are_one_title_then_sections_in_order(path):
     assert all(level <= before + 1 for before, level in itertools.pairwise(levels))
 
 
+@every_chapter
+def test_the_title_has_the_chapter_s_number(path):
+    title = markdown(run.read(path))[0].splitlines()[0]
+    assert title.startswith(f"# {int(path.stem[:2])}. ")
+
+
+def chapters_without_a_link(text, own):
+    """What names another chapter and does not lead there. Chapters of other people's books are named with their title."""
+    stems = {int(path.stem[:2]): path.stem for path in run.chapters()}
+    text = re.sub(r"`[^`]*`|^#+ .*$", "", text, flags=re.M)
+    wrong = [
+        link
+        for link, number, address in re.findall(r"(\[(?:[Cc]hapter )?(\d+)\]\(([^)]*)\))", text)
+        if Path(address).stem != stems.get(int(number))
+    ]
+    bare = re.findall(r"\b[Cc]hapters?\s+\d+(?! on cancellation)", re.sub(r"\[[^\]]*\]\([^)]*\)", "", text))
+    return wrong + [name for name in bare if int(re.findall(r"\d+", name)[0]) != own]
+
+
+@every_chapter
+def test_a_chapter_that_is_named_is_a_link(path):
+    found = [chapters_without_a_link(text, int(path.stem[:2])) for text in markdown(run.read(path))]
+    assert list(itertools.chain(*found)) == []
+
+
+def test_chapters_without_a_link_are_found():
+    page = "https://a.org/05_chunks_and_the_output_regulariser.html"
+    assert chapters_without_a_link(f"In [chapter 5]({page}), and chapters [5]({page}) to [5]({page})", 1) == []
+    assert chapters_without_a_link(f"In [chapter 4]({page}); see chapter\n3", 1) == [
+        f"[chapter 4]({page})",
+        "chapter\n3",
+    ]
+
+
 @pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] != "12"], ids=lambda path: path.stem)
 def test_exercises_have_solutions_that_are_hidden_at_first(path):
     cells = run.read(path).cells
@@ -107,7 +164,7 @@ def test_exercises_have_solutions_that_are_hidden_at_first(path):
     assert 3 <= len(exercises) <= 6
     assert [exercise for exercise in exercises if exercise.count("<details><summary>Solution</summary>") != 1] == []
     tags = [set(cell.metadata.get("tags", [])) for cell in cells[start:] if cell.cell_type == "code"]
-    assert all(tag & {"hide-input", "hide-cell"} for tag in tags)
+    assert all("hide-cell" in tag for tag in tags)  # what a solution prints is part of it
 
 
 def moving_figures():
@@ -174,8 +231,24 @@ def test_run_stores_outputs_and_their_code_and_no_traces(tmp_path):
         notebook.metadata.hyperlearn.pop("seconds")
     assert first == second
 
+    second.cells[1].source = "print('a')  # again\nprint('b')"
+    assert list(run.problems(second)) == []
     second.cells[1].source = "print('c')"
     assert "run the chapter" in next(run.problems(second))
+
+
+def sha256(*sources):
+    return run.code_sha256(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, sources))))
+
+
+def test_layout_makes_no_output_stale():
+    text = ["def f(a):\n    'Twice.'\n    return 2 * a  # so", "if f(3):\n    %pip --version\nf('x' 'y')"]
+    broken = ["def f(a):\n    return (\n        2 * a\n    )", "if f(3):\n    %pip --version", "f(\n    'xy'\n)"]
+    assert sha256(*text) == sha256(*broken)
+    for source in ["f('x', 'y')", "f('xy');", "f('xy')\nNone"]:
+        assert sha256(text[0], *broken[1:2], source) != sha256(*text)
+    shows = ["a = 1\na", "b = 2"]
+    assert sha256(*shows) != sha256("\n".join(shows))  # the first shows a, and the second does not
 
 
 @pytest.mark.parametrize(

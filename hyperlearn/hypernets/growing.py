@@ -24,8 +24,8 @@ class GrowingLSTMHypernet(Hypernetwork):
     r"""An LSTM hypernetwork that grows by input weights with each task and never forgets (LSTM_NET_GROW).
 
     .. math::
-        h^t_j, s^t_j = \mathrm{LSTM}_{w^t, u}(\langle e_t, c_j \rangle, h^t_{j-1}, s^t_{j-1}), \qquad
-        \Theta^{(t,j)} = h^t_j W^t
+        h^t_j, s^t_j &= \mathrm{LSTM}_{w^t, u}(\langle e_t, c_j \rangle, h^t_{j-1}, s^t_{j-1}) \\
+        \Theta^{(t,j)} &= h^t_j W^t
 
     with :math:`h_0 = s_0 = 0`, one layer and no biases (Chandra et al. 2022, arXiv 2209.07712, section 3.3). The
     recurrent weights :math:`u`, which hold the dependence between chunks, and the chunk embeddings :math:`c_j` are

@@ -23,7 +23,8 @@ class LSTMHypernet(EmbeddingHypernet):
     r"""An LSTM that writes the target chunk by chunk, each chunk in view of those before it (LSTM_NET).
 
     .. math::
-        h_j, s_j = \mathrm{LSTM}(\langle e_t, c_j \rangle, h_{j-1}, s_{j-1}), \qquad \Theta^{(t,j)} = h_j W
+        h_j, s_j &= \mathrm{LSTM}(\langle e_t, c_j \rangle, h_{j-1}, s_{j-1}) \\
+        \Theta^{(t,j)} &= h_j W
 
     with :math:`h_0 = s_0 = 0`, one layer and no biases (Chandra et al. 2022, arXiv 2209.07712, section 3.1).
 

@@ -7,7 +7,9 @@ as a classifier would be: the output regularizer (`hnet-r`, `lstm-net-r`), the i
 
 The classifier's loss in task t > 1 is
 
-.. math:: (1 - \alpha)\, L_{CE}(\text{present task}) + \alpha\, L_{KD}(\text{samples of tasks } 1 \dots t-1)
+.. math::
+    & (1 - \alpha)\, L_{CE}(\text{present task}) \\
+    & + \alpha\, L_{KD}(\text{samples of tasks } 1 \dots t-1)
 
 with the distillation of `dgr-distill` against the classifier as it was before the task. In each step ceil(B / (t-1))
 samples of each past task are drawn, B being the batch size. A sample's task is known, so that in CL1 it is learnt by

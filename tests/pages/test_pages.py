@@ -98,6 +98,63 @@ def test_page_fits_the_screen(opened):
 
 
 @every_opened_page
+def test_nothing_is_wider_than_its_box(opened):
+    """Code, outputs, tables and equations on a laptop, with all that is folded open; equations on a phone too."""
+    folded = opened.page.locator("details:not([open])").element_handles()
+    for details in folded:
+        details.evaluate("details => details.open = true")
+    for width, boxes in [(WIDTHS[0], "pre, table, figure, .cell_output, mjx-container"), (WIDTHS[1], "mjx-container")]:
+        opened.resize(width)
+        cut = opened.page.locator(".bd-article").evaluate_all(
+            """(articles, boxes) => articles.flatMap(article => [...article.querySelectorAll(boxes)])
+                .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+                .map(box => `${box.scrollWidth} > ${box.clientWidth}: ${box.textContent.trim().slice(0, 120)}`)""",
+            boxes,
+        )
+        assert cut == [], f"{width} px"
+    opened.resize(WIDTHS[0])
+    for details in folded:
+        details.evaluate("details => details.open = false")
+
+
+CHAPTERS = [page for page in PAGES if re.match(r"\d\d_", page.name)]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_and_their_figures_are_numbered(path):
+    html, number = path.read_text(encoding="utf-8"), int(path.name[:2])
+    assert re.search(rf"<h1>{number}\. ", html)
+    for chapter in CHAPTERS:
+        link = re.search(
+            rf'<li class="toctree-l1[^>]*><a [^>]*href="(?:{chapter.name}|#)">{int(chapter.name[:2])}\. ', html
+        )
+        assert link, chapter.name
+    assert html.count('class="caption-number"') == len(re.findall(r"<figcaption", html))
+    counted = re.findall(r'<span class="caption-number">([^<]*)</span>', html)
+    assert counted == [f"Figure {number}.{count} " for count in range(1, len(counted) + 1)]
+
+
+@every_opened_page
+def test_a_figure_has_one_row_of_folded_code(opened):
+    rows = opened.page.evaluate(
+        """() => [...document.querySelectorAll(".cell.tag_hide-input:not(:has(.cell_output))")].filter(cell =>
+            cell.nextElementSibling?.matches(".cell.tag_hide-input")).map(cell => cell.textContent.slice(0, 100))"""
+    )
+    assert rows == []
+
+
+@every_page
+def test_links_between_chapters_stay_inside(path):
+    published = "https://hyperlearn-book.github.io/hyperlearn/book/"
+    if path.parent != SITE:
+        article = (
+            path.read_text(encoding="utf-8").partition('<article class="bd-article">')[2].partition("</article>")[0]
+        )
+        assert article
+        assert re.findall(rf'href="{published}[^"]*', article) == []
+
+
+@every_opened_page
 def test_moving_a_slider_changes_the_picture(opened):
     for figure in opened.page.locator("[data-hyperlearn-slider]").all():
         frames = figure.locator("[data-frame]:visible")
