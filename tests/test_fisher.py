@@ -46,10 +46,12 @@ def assert_same(found: hl.Params, expected: hl.Params, **tolerance: Any) -> None
 
 @pytest.mark.parametrize("form", ["auto", "per-sample", "outer"])
 @pytest.mark.parametrize("batch_size", [None, 1, 5, 100])
-def test_fisher_equals_a_plain_loop(batch_size: int | None, form: Any) -> None:
+def test_fisher_equals_a_plain_loop(batch_size: int | None, form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if batch_size is not None:
+        monkeypatch.setattr("hyperlearn.fisher._at_once", lambda outer, device: batch_size)
     net, (images, labels) = network(), samples()
     params = dict(net.named_parameters())
-    found = hl.fisher_information(net, params, images, labels, form=form, batch_size=batch_size)
+    found = hl.fisher_information(net, params, images, labels, form=form)
     assert_same(found, plain_loop(net, images, labels), rtol=1e-5, atol=1e-8)
     assert not any(value.requires_grad for value in found.values())
 
@@ -107,7 +109,7 @@ def test_fisher_of_a_convolutional_target_with_batch_norm_and_buffers_of_its_own
     other = {"1.running_mean": torch.tensor([0.3, -0.2]), "1.running_var": torch.tensor([2.0, 0.5])}
     norm.eval()  # and the rest in training mode, which has to come back
     modes = [part.training for part in net.modules()]
-    found = hl.fisher_information(net, params, images, labels, buffers=other)
+    found = hl.fisher_information(net, params | other, images, labels)
     assert [part.training for part in net.modules()] == modes
     assert narrow(torch.Tensor, norm.running_mean).eq(0).all()
     net.load_state_dict(other, strict=False)
@@ -124,7 +126,7 @@ def test_fisher_of_a_target_that_cannot_be_batched() -> None:
 
     torch.manual_seed(0)
     target, (images, labels) = Rows(3, 4, batch_first=True), samples(6)
-    found = hl.fisher_information(target, dict(target.named_parameters()), images, labels, batch_size=4)
+    found = hl.fisher_information(target, dict(target.named_parameters()), images, labels)
     assert_same(found, plain_loop(target, images, labels))
 
 
@@ -174,8 +176,6 @@ def test_fisher_refuses_what_does_not_fit() -> None:
         hl.fisher_information(net, params, images, labels, form="fast")  # type: ignore[arg-type]
     with pytest.raises(hl.InputError, match="the outer form needs"):
         hl.fisher_information(nn.Linear(6, 3), dict(nn.Linear(6, 3).named_parameters()), images, labels, form="outer")
-    with pytest.raises(hl.InputError, match="batch_size"):
-        hl.fisher_information(net, params, images, labels, batch_size=0)
 
 
 def random_terms(penalty: hl.QuadraticPenalty, tasks: int, seed: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:

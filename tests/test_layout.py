@@ -82,3 +82,14 @@ def test_importing_is_free_of_effects(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_function_takes_more_than_seven_parameters(path: Path) -> None:
+    """What travels together is one thing. PyTorch hands tensors to an autograd Function one by one."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            if names[:1] in (["self"], ["cls"]):
+                names = names[1:]
+            assert len(names) <= 7 or names[0] == "ctx", f"{node.name} takes {', '.join(names)}"

@@ -403,11 +403,9 @@ class HypernetLearner(GeneratingLearner):
         loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
-        buffers = self.target_buffers(task)
+        state = params | self.target_buffers(task)
         names = self.hypernet.layout.names
-        return fisher_information(
-            self.target, params, train.images, train.labels, buffers=buffers, loss=loss, names=names
-        )
+        return fisher_information(self.target, state, train.images, train.labels, loss=loss, names=names)
 
     def logits(self, images: Tensor, task: int | None) -> Tensor:
         """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
