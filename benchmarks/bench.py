@@ -15,7 +15,7 @@ import argparse
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -87,8 +87,7 @@ class Contender:
             hl.benchmarks.Task(data, data, data, names) for _ in range(tasks)
         )  # all tasks share the images: memory is what the method adds
         benchmark = hl.benchmarks.Benchmark("noise", benchmark_tasks)
-        scenarios = ("cl1",)
-        self.learner: Learner = config.learner_class(config, config.setting(benchmark, *scenarios)).to(device)
+        self.learner: Learner = config.learner_class(config, config.setting(benchmark, "cl1")).to(device)
         self.data, self.batch, self.device, self.steps = data, config.batch_size, device, steps or STEPS
         for task in range(learned):
             self.learner.begin_task(task)
@@ -124,7 +123,7 @@ def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[An
     return figures
 
 
-def against(base: list[float], figures: list[float]) -> float:
+def against(base: Sequence[float], figures: Sequence[float]) -> float:
     """The median of the rounds' ratios."""
     return median(figure / floor for figure, floor in zip(figures, base, strict=True))
 
@@ -153,7 +152,7 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     small_numel = hl.count(hl.nets.parse(small["target"])((28, 28), 2))
     for method in ("hnet", "lstm-net"):
         ahead, here = Contender(method, device), Contender(method, device, lookahead=False)
-        hypernet = ahead.learner.hypernet
+        hypernet: Any = ahead.learner.hypernet
         assert writes_by_one_head(hypernet)
         weights = [parameter.detach().clone() for parameter in ahead.learner.parameters()]
         copies = [weight.clone() for weight in weights]
@@ -174,10 +173,14 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
             "penalty": here.turn,
             "lookahead": ahead.turn,
         }
-        floors = {
-            "one copy of the weights": lambda copy=copy: seconds_of(copy, device),
-            "features of all tasks": lambda features=features: seconds_of(features, device),
-            "all operations, on few numbers": lambda a=started, b=base_started: a.turn() - b.turn(),
+
+        def few_numbers(started: Contender = started, base: Contender = base_started) -> float:
+            return started.turn() - base.turn()
+
+        floors: dict[str, Callable[[], float]] = {
+            "one copy of the weights": partial(seconds_of, copy, device),
+            "features of all tasks": partial(seconds_of, features, device),
+            "all operations, on few numbers": few_numbers,
         }
         figures = in_turns(steps | floors, rounds)
         added = dict(figures)
@@ -242,7 +245,7 @@ CIFAR_STEPS = 2
 
 def bench_cifar(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     """A step of ResNet-32 behind LSTM_NET against the number of old tasks, regularized and grown."""
-    shared = {"device": device, "world": "cifar-10-100", "steps": CIFAR_STEPS, "tasks": 6}
+    shared: dict[str, Any] = {"device": device, "world": "cifar-10-100", "steps": CIFAR_STEPS, "tasks": 6}
     made = {
         (name, old): Contender(learned=old, **shared, **REGULARIZERS[name]) for name in COMPARED for old in range(6)
     }
@@ -316,7 +319,7 @@ def bench_seeds(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         def alone(method: str = method, config: Config = config) -> float:
             return sum(train_alone(RunSpec(config, benchmark, ("cl1",), device=device.type)).result.seconds.train)
 
-        figures = in_turns({1: alone, SEEDS: lambda train=train: train(SEEDS)}, rounds)
+        figures = in_turns({1: alone, SEEDS: partial(train, SEEDS)}, rounds)
         rows += [
             {
                 "method": method,

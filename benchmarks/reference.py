@@ -73,7 +73,7 @@ class Reference:
         self.their, self.config, self.data, self.learned, self.device = load(folder), config, data, learned, device
         self.classes = classes
         hidden = [int(size) for size in config.target.removeprefix("mlp-").split("-")]
-        pixels = data.images[0].numel()
+        pixels = data.images.shape[1:].numel()
         self.net = self.their["mlp"].MLP(n_in=pixels, n_out=classes, hidden_layers=hidden, no_weights=True)
         self.hypernet = self.their["chunked_hyper_model"].ChunkedHyperNetworkHandler(
             self.net.param_shapes,

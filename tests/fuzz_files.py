@@ -111,9 +111,9 @@ def prepare() -> dict[str, Any]:
     checkpoints.EVERY = 2
     save = training.Run.save
 
-    def stopping(run: training.Run, file: Path) -> None:
-        save(run, file)
-        if (run.task, run.step) == (1, 2):
+    def stopping(self: training.Run, file: Path) -> None:
+        save(self, file)
+        if (self.task, self.step) == (1, 2):
             raise Stop
 
     for method in METHODS:

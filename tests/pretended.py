@@ -113,17 +113,23 @@ def fit(method: Any, shape: tuple[int, ...] = (8, 8), **options: Any) -> None:
     """Train and measure, then ask what was trained."""
     tasks = benchmark(shape)
     trained = hl.fit(method, tasks, **SMALL, **options)
-    images = tasks.tasks[0].test.images
+    images = tasks.tasks[0].test[:].images
     for task in (0, None) if trained.learner.serves else (0,):
         trained.predict(images, task)
         trained.predict_proba(images, task)
     trained.export(0)(hl.data.as_float(images).to(NAME))
 
 
-def of_method(method: str) -> Callable[[], None]:
+def of_method(method: str) -> Callable[[], object]:
     """A network of two small layers; a generated one in some chunks."""
     fields = set(METHODS[method].__dataclass_fields__)
-    small = {"target": "mlp-20", "chunk_size": 400, "encoder_hidden": "20", "decoder_hidden": "20", "latent": 5}
+    small: dict[str, Any] = {
+        "target": "mlp-20",
+        "chunk_size": 400,
+        "encoder_hidden": "20",
+        "decoder_hidden": "20",
+        "latent": 5,
+    }
     return lambda: fit(method, **{name: value for name, value in small.items() if name in fields})
 
 
@@ -137,7 +143,7 @@ MLP: dict[str, Any] = {"target": "mlp-20", "chunk_size": 400}
 IMAGES = (3, 32, 32)
 RESNET: dict[str, Any] = {"shape": IMAGES, "target": "resnet-32", "augmentation": "flip-crop", "chunk_size": 60_000}
 
-CASES: dict[str, Callable[[], None]] = {
+CASES: dict[str, Callable[[], object]] = {
     **{method: of_method(method) for method in METHODS},
     "several seeds of hnet": lambda: together("hnet"),
     "several seeds of lstm-net": lambda: together("lstm-net"),
@@ -157,7 +163,7 @@ CASES: dict[str, Callable[[], None]] = {
 """What has to run."""
 
 
-def wrong(step: Callable[[Finetune, Batch, Tensor], Any]) -> Callable[[], None]:
+def wrong(step: Callable[[Finetune, Batch, Tensor], Any]) -> Callable[[], object]:
     """Fine-tuning whose step does something more."""
 
     class Wrong(Finetune):
@@ -172,10 +178,10 @@ def wrong(step: Callable[[Finetune, Batch, Tensor], Any]) -> Callable[[], None]:
     class WrongConfig(FinetuneConfig):
         learner_class = Wrong
 
-    return lambda: hl.fit(WrongConfig(target="mlp-20"), benchmark(), **SMALL) and None
+    return lambda: hl.fit(WrongConfig(target="mlp-20"), benchmark(), **SMALL)
 
 
-WRONG: dict[str, tuple[str, Callable[[], None]]] = {
+WRONG: dict[str, tuple[str, Callable[[], object]]] = {
     "item": ("reads from the device in a step", wrong(lambda _, batch, loss: loss.item())),
     "bool": ("reads from the device in a step", wrong(lambda _, batch, loss: bool(loss > 0))),
     "cpu": ("reads from the device in a step", wrong(lambda _, batch, loss: batch.images.cpu())),
@@ -214,14 +220,14 @@ def device() -> Iterator[Pretended]:
 
 
 def main(names: list[str]) -> None:
-    class Backend(backend_registration._DummyBackendModule):  # type: ignore[misc,name-defined]
+    class Backend(backend_registration._DummyBackendModule):
         @staticmethod
         def get_amp_supported_dtype() -> list[torch.dtype]:
             return [torch.float16, torch.bfloat16]
 
     warnings.simplefilter("ignore")
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=Backend())
-    training.pick_device = lambda _: torch.device(NAME, 0)  # type: ignore[assignment]
+    training.pick_device = lambda _: torch.device(NAME, 0)  # type: ignore[assignment,attr-defined]
     Hypernetwork.stepwise = True
     every = CASES | {name: run for name, (_, run) in WRONG.items()}
     for name in names or every:

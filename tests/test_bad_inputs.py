@@ -20,6 +20,7 @@ from test_cli import fails
 import hyperlearn as hl
 from hyperlearn import checkpoints, cli, results, sweeps, training
 from hyperlearn.data import mnist
+from hyperlearn.trained import train
 
 RUN = ["run", "split-digits", "finetune", "--iterations", "4", "--target", "mlp-10"]
 CHECKPOINT = "split-digits-finetune-cl1-seed0.pt"
@@ -378,7 +379,7 @@ def test_two_runs_that_write_one_record_at_once(here: Path) -> None:
 def test_a_record_that_came_while_the_run_went_on_is_kept(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, train = here / "new", sweeps.train
+    folder = here / "new"
 
     def slow(*args: Any, **options: Any) -> Any:
         made = train(*args, **options)

@@ -1,8 +1,10 @@
 """The benchmarks measure what they say, in turns; how fast anything is, no test asks."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,15 +13,16 @@ from loading import load
 import hyperlearn as hl
 from hyperlearn.recipes import configure
 
-bench = load(Path(__file__).parents[1] / "benchmarks" / "bench.py")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+bench = load(BENCHMARKS / "bench.py")
 
 CPU = torch.device("cpu")
 
 
-def test_contenders_take_turns_and_the_first_round_does_not_count():
-    called = []
+def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
+    called: list[str] = []
 
-    def turn(name):
+    def turn(name: str) -> float:
         called.append(name)
         return float(len(called))
 
@@ -29,14 +32,14 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
     assert bench.against(figures["a"], figures["b"]) == pytest.approx((4 / 3 + 6 / 5) / 2)
 
 
-def test_what_is_kept_for_old_tasks():
+def test_what_is_kept_for_old_tasks() -> None:
     """The Gram form keeps features, the direct form targets, IWR the Fisher information on top, GROW weights."""
     numel = 475_202
 
-    def kept(learned, **changed):
+    def kept(learned: int, **changed: Any) -> int:
         return bench.kept(bench.Contender(device=CPU, learned=learned, tasks=4, iterations=1, **changed).learner)
 
-    def added(**changed):
+    def added(**changed: Any) -> int:
         return kept(3, **changed) - kept(2, **changed)
 
     assert added(method="hnet", regularizer_form="direct") == numel
@@ -45,7 +48,7 @@ def test_what_is_kept_for_old_tasks():
     assert added(method="lstm-net-grow") == 96 + 4 * 64 * 192 + 64 * 6_100
 
 
-def test_throughput_does_not_count_what_workers_start_with(monkeypatch):
+def test_throughput_does_not_count_what_workers_start_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight trainings, one every two seconds after a slow first one of each worker: 30 a minute."""
     now = iter([100.0, 102.0, 104.0, 106.0, 108.0, 110.0, 112.0, 114.0] * 2)
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(now))
@@ -54,7 +57,9 @@ def test_throughput_does_not_count_what_workers_start_with(monkeypatch):
     assert [(row["workers"], row["trainings_a_minute"], row["ratio"]) for row in rows] == [(1, 30, 1), (2, 30, 1)]
 
 
-def test_tables_are_written(tmp_path, monkeypatch, capsys):
+def test_tables_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "METHODS", ["finetune", "hnet"])
     monkeypatch.setattr(bench, "REGULARIZERS", {"hnet, Gram": {"method": "hnet"}})
@@ -71,12 +76,12 @@ def test_tables_are_written(tmp_path, monkeypatch, capsys):
     assert [(row["old_tasks"], row["ratio_to_2"] == 1) for row in tasks][1] == (2, True)
 
 
-def test_the_parts_of_a_step_make_it_up(monkeypatch):
+def test_the_parts_of_a_step_make_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part is the difference of two steps in the same round; the floors are times of their own."""
     steps = {"plain": 2.0, "writing": 5.0, "penalty": 9.0, "lookahead": 10.0}
     floors = {"one copy of the weights": 0.5, "features of all tasks": 3.0, "all operations, on few numbers": 4.0}
 
-    def in_turns(contenders, rounds):
+    def in_turns(contenders: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
         assert list(contenders) == [*steps, *floors]
         return {name: [time] * rounds for name, time in (steps | floors).items()}
 
@@ -86,12 +91,12 @@ def test_the_parts_of_a_step_make_it_up(monkeypatch):
     assert [row["method"] for row in rows] == ["hnet"] * 7 + ["lstm-net"] * 7
 
 
-def test_few_numbers_are_written_by_as_many_operations(monkeypatch):
+def test_few_numbers_are_written_by_as_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     """The floor of operations is of a step with as many chunks as the recipe has, a hundred times as short."""
-    made = []
+    made: list[tuple[str, Any]] = []
 
-    class Noted(bench.Contender):
-        def __init__(self, method, *args, **changed):
+    class Noted(bench.Contender):  # type: ignore[misc, name-defined]
+        def __init__(self, method: str, *args: Any, **changed: Any) -> None:
             super().__init__(method, *args, **changed)
             if method != bench.BASE:
                 made.append((method, self.learner.hypernet))
@@ -105,7 +110,7 @@ def test_few_numbers_are_written_by_as_many_operations(monkeypatch):
         assert min(h.layout.numel for h in mine) < max(h.layout.numel for h in mine) / 100
 
 
-def test_each_part_of_a_step_is_timed(monkeypatch):
+def test_each_part_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "STEPS", 1)
     rows = bench.bench_parts(CPU, rounds=1)
     times = {(row["method"], row["part"]): row["ms"] for row in rows}
@@ -114,7 +119,9 @@ def test_each_part_of_a_step_is_timed(monkeypatch):
             assert times[method, part] > 0
 
 
-def test_regularized_and_grown_steps_of_a_resnet_are_compared_for_each_number_of_old_tasks(monkeypatch):
+def test_regularized_and_grown_steps_of_a_resnet_are_compared_for_each_number_of_old_tasks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bench, "CIFAR_STEPS", 1)
     monkeypatch.setattr(bench, "COMPARED", ("lstm-net, Gram", "lstm-net-grow"))
     monkeypatch.setitem(bench.WORLDS, "cifar-10-100", bench.WORLDS["cifar-10-100"] | {"n": 40})
@@ -130,7 +137,7 @@ def test_regularized_and_grown_steps_of_a_resnet_are_compared_for_each_number_of
     assert all(0.7 * network < b["kept_values"] - a["kept_values"] < network for a, b in pairwise(grown))
 
 
-def test_seeds_are_trained_alone_and_together(monkeypatch):
+def test_seeds_are_trained_alone_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "SEEDS", 2)
     monkeypatch.setattr(bench, "images", lambda classes: hl.benchmarks.split_digits().tasks[0].train)
@@ -196,12 +203,12 @@ def calc_fix_target_reg(hnet, task, targets, mnet, dTheta):
 """What is used of the reference implementation, in small: its functions and their arguments."""
 
 
-def test_the_reference_is_timed_beside_ours(tmp_path, monkeypatch):
+def test_the_reference_is_timed_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the modules in the folder, and by steps that learn: old tasks hold the weights back, by the penalty alone."""
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(str(Path(bench.__file__).parent))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "configure", lambda method, _, **changed: configure(method, "split-digits", **changed))
     rows = bench.bench_reference(tmp_path, CPU, rounds=1)
@@ -212,11 +219,11 @@ def test_the_reference_is_timed_beside_ours(tmp_path, monkeypatch):
     assert sum(row["ms"] for row in rows if row["step"] == "reference") == pytest.approx(6 * rows[-1]["ms"])
 
 
-def test_the_references_step_learns_and_holds(tmp_path, monkeypatch):
+def test_the_references_step_learns_and_holds(tmp_path: Path) -> None:
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    reference = load(Path(bench.__file__).parent / "reference.py")
+    reference = load(BENCHMARKS / "reference.py")
     moved = {}
     for beta in (0.0, 100.0):
         config = configure("hnet", "split-digits", beta=beta)
@@ -231,13 +238,13 @@ def test_the_references_step_learns_and_holds(tmp_path, monkeypatch):
     assert moved[100.0] < moved[0.0]
 
 
-def test_what_is_no_reference_is_named(tmp_path):
-    reference = load(Path(bench.__file__).parent / "reference.py")
+def test_what_is_no_reference_is_named(tmp_path: Path) -> None:
+    reference = load(BENCHMARKS / "reference.py")
     with pytest.raises(hl.InputError, match=f"{tmp_path} is no copy of the reference implementation"):
         reference.load(tmp_path)
 
 
-def test_the_reference_needs_a_path(monkeypatch, capsys):
+def test_the_reference_needs_a_path(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["bench.py", "reference"])
     with pytest.raises(SystemExit):
         bench.main()

@@ -9,6 +9,7 @@ import nbformat
 import pandas
 import pytest
 from nbclient import NotebookClient
+from rich.console import Console
 
 import hyperlearn as hl
 from hyperlearn import callbacks
@@ -47,8 +48,7 @@ def test_a_csv_file_is_what_pandas_reads(tmp_path: Path) -> None:
 def test_in_a_terminal_a_bar_is_shown_and_goes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console = callbacks.Console
-    monkeypatch.setattr(callbacks, "Console", lambda stderr: console(stderr=True, force_terminal=True, width=80))
+    monkeypatch.setattr(callbacks, "Console", lambda stderr: Console(stderr=True, force_terminal=True, width=80))
     hl.run("finetune", TWO, **SMALL)
     assert "task 2 of 2" in capsys.readouterr().err
     hl.run("finetune", TWO, progress=False, **SMALL)

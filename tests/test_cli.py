@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -248,7 +249,7 @@ def test_a_benchmark_is_made_once(arguments: list[str], tmp_path: Path, monkeypa
     """Permuted MNIST takes seconds to make."""
     made = []
 
-    def counted(**options: float) -> benchmarks.Benchmark:
+    def counted(**options: Any) -> benchmarks.Benchmark:
         made.append(options)
         return benchmarks.split_digits(**options)
 
@@ -261,7 +262,12 @@ def test_a_benchmark_is_made_once(arguments: list[str], tmp_path: Path, monkeypa
 
 def test_a_worker_makes_a_benchmark_once_for_all_its_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setitem(benchmarks.BENCHMARKS, "split-digits", lambda: made.append(1) or benchmarks.split_digits())
+
+    def counted() -> benchmarks.Benchmark:
+        made.append(1)
+        return benchmarks.split_digits()
+
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "split-digits", counted)
     sweeps._load.cache_clear()
     for seed in (0, 1):
         one = sweeps.Training("split-digits", "hnet", ("cl1",), seed, tmp_path, (("iterations", 1),))

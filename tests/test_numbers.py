@@ -127,7 +127,7 @@ def test_what_is_no_benchmark_is_refused(given: Any) -> None:
 
 
 def test_folders_may_be_text(tmp_path: Path) -> None:
-    hl.run("finetune", DIGITS, checkpoint=str(tmp_path), **TINY)  # type: ignore[arg-type]
+    hl.run("finetune", DIGITS, checkpoint=str(tmp_path), **TINY)
     assert list(tmp_path.glob("*.pt"))
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pretended import CASES, PRESENT, WRONG
@@ -31,7 +32,7 @@ READS = {
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict]:
+def found() -> dict[str, dict[str, Any]]:
     """What each case came to."""
     here = Path(__file__).parent
     env = {**os.environ, "PYTHONPATH": str(Path(hl.__file__).parents[1])}
@@ -41,15 +42,15 @@ def found() -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_devices_do_not_mix_and_no_step_waits(case: str, found: dict[str, dict]) -> None:
+def test_devices_do_not_mix_and_no_step_waits(case: str, found: dict[str, dict[str, Any]]) -> None:
     assert found[case]["error"] == ""
     assert set(found[case]["reads"]) <= set(READS)
 
 
-def test_every_place_that_reads_is_one_that_is_used(found: dict[str, dict]) -> None:
+def test_every_place_that_reads_is_one_that_is_used(found: dict[str, dict[str, Any]]) -> None:
     assert {place for case in CASES for place in found[case]["reads"]} == set(READS)
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_step_that_waits_or_mixes_devices_is_found(case: str, found: dict[str, dict]) -> None:
+def test_a_step_that_waits_or_mixes_devices_is_found(case: str, found: dict[str, dict[str, Any]]) -> None:
     assert WRONG[case][0] in found[case]["error"]

@@ -91,7 +91,7 @@ def test_two_searches_at_once_keep_each_others_trials(other: float, kept: list[f
     """And a point that both have trained counts once."""
 
     def search(rate: float, *callbacks: Callback) -> tuning.Search:
-        grid = {"learning_rate": [rate], "iterations": [2]}
+        grid: dict[str, list[Any]] = {"learning_rate": [rate], "iterations": [2]}
         return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", callbacks=callbacks)
 
     beside = [other]
@@ -114,7 +114,7 @@ def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) 
 
 def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:
     """Where a training on all tasks is long. It says so, and does not mix with a search over all."""
-    grid = {"beta": [0.01], **SHORT}
+    grid: dict[str, list[Any]] = {"beta": [0.01], **SHORT}
     two = tuning.validation_tasks("split-digits", 2)
     found = tuning.search("hnet", two, grid, tmp_path)
     assert found.tasks == 2
