@@ -23,6 +23,7 @@ SOURCES = {
     "tuned": "the best of a search on validation images, a sixth of the training images; see results/tuning",
     "as hnet": "the same as for HNET",
     "as lstm-net": "the same as for LSTM_NET",
+    "trials": "our choice by single trainings, measured on validation images, a sixth of the training images",
     "ours": "our choice",
 }
 """What the short names in a recipe stand for."""
@@ -54,6 +55,7 @@ _STEADY: Values = {
     "weight_decay": (None, "vO"),
     "clip_norm": (None, "vO"),
     "schedule": (None, "vO"),
+    "interpolation": (None, "vO"),
     "augmentation": (None, "vO"),
     "precision": (None, "vO"),
     "images_per_class": (None, "ours"),
@@ -290,6 +292,72 @@ def _classifier(own: dict[str, Values]) -> dict[str, Values]:
     return {name: values | {"output_heads": (None, "ours")} for name, values in own.items()}
 
 
+_RAMP: Values = {
+    "schedule": (((0.0, 0.01), (0.05, 1.0), (0.5, 1.0), (1.0, 0.02)), "trials"),
+    "interpolation": ("linear", "trials"),
+    "clip_norm": (1.0, "trials"),
+}
+"""An autoencoder whose outer layer is used both ways diverges without a slow start."""
+
+_GATE: dict[str, Values] = {
+    "split-mnist": _RAMP
+    | {
+        "target": ("autoencoder-320-20-pooled", "trials"),
+        "learning_rate": (2e-3, "trials"),
+        "beta": (0.1, "trials"),
+        "lookahead": (False, "trials"),
+        "regularizer_form": ("auto", "ours"),
+        "generative": (0.2, "trials"),
+        "discriminative": (0.1, "trials"),
+        "contrast": (0.1, "trials"),
+        "drop": (0.7, "trials"),
+        "copies": (3, "trials"),
+        "autoencoder": ((100, 20), "ours"),
+    },
+    "permuted-mnist": {
+        "target": ("mlp-200-200", "trials"),
+        "learning_rate": (1e-3, "trials"),
+        "beta": (0.1, "trials"),
+        "lookahead": (False, "trials"),
+        "regularizer_form": ("auto", "ours"),
+        "generative": (0.2, "trials"),
+        "discriminative": (0.8, "trials"),
+        "contrast": (0.0, "trials"),
+        "drop": (0.0, "ours"),
+        "copies": (0, "ours"),
+        "autoencoder": ((100, 20), "trials"),
+    },
+}
+_GATE["split-digits"] = {name: (value, "ours") for name, (value, _) in _GATE["split-mnist"].items()} | {
+    "target": ("autoencoder-100-10", "ours"),
+    "iterations": (600, "ours"),
+}
+_GATE["permuted-digits"] = {name: (value, "ours") for name, (value, _) in _GATE["permuted-mnist"].items()} | {
+    "target": ("mlp-100-100", "ours"),
+    "learning_rate": (3e-3, "ours"),
+    "autoencoder": ((50, 10), "ours"),
+}
+
+_HNET_GATE: dict[str, Values] = {
+    "split-mnist": {"chunk_size": (7_000, "ours")},
+    "permuted-mnist": {"chunk_size": (10_000, "ours")},
+    "split-digits": {"chunk_size": (1_400, "ours")},
+    "permuted-digits": {"chunk_size": (1_400, "ours")},
+}
+_LSTM_NET_GATE: dict[str, Values] = {
+    "split-mnist": {"chunk_size": (6_000, "trials")},
+    "permuted-mnist": {"chunk_size": (10_000, "trials")},
+    "split-digits": {"chunk_size": (1_000, "ours")},
+    "permuted-digits": {"chunk_size": (1_000, "ours")},
+}
+
+
+def _gate(chunks: dict[str, Values], own: dict[str, Values], *kept: str) -> dict[str, Values]:
+    """The sizes of the hypernetwork that is used for classifiers, but for its chunks, and the settings of the gate."""
+    sizes = {name: {field: own[name][field] for field in kept} for name in chunks}
+    return {name: sizes[name] | _GATE[name] | values for name, values in chunks.items()}
+
+
 # Methods of van de Ven & Tolias, who have no CIFAR-10/100.
 _VDV = [benchmark for benchmark in _TRAINING if benchmark != "cifar-10-100"]
 
@@ -306,6 +374,8 @@ _OWN: dict[str, dict[str, Values]] = {
     "lstm-net-r": _replay(_LSTM_NET_R),
     "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R, "lstm-net")),
     "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
+    "hnet-gate": _gate(_HNET_GATE, _HNET, "task_dim", "chunk_dim", "hidden", "activation"),
+    "lstm-net-gate": _gate(_LSTM_NET_GATE, _LSTM_NET, "task_dim", "chunk_dim", "hidden_size"),
     "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
     "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
     "si": {benchmark: {"epsilon": (0.1, "vdV")} for benchmark in _VDV},

@@ -2,6 +2,7 @@
 
 from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
+from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig
 from .hypernet import (
     ClassifierConfig,
     HNETConfig,
@@ -48,6 +49,8 @@ METHODS: dict[str, type[Config]] = {
     "lstm-net-r": LSTMNetReplayConfig,
     "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
     "lstm-net-grow-r": LSTMNetGrowReplayConfig,
+    "hnet-gate": HNETGateConfig,
+    "lstm-net-gate": LSTMNetGateConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
@@ -62,7 +65,10 @@ __all__ = [
     "EWCConfig",
     "Finetune",
     "FinetuneConfig",
+    "GateConfig",
+    "GateLearner",
     "HNETConfig",
+    "HNETGateConfig",
     "HNETIWRConfig",
     "HNETIWRReplayConfig",
     "HNETReplayConfig",
@@ -72,6 +78,7 @@ __all__ = [
     "ImportancePenaltyConfig",
     "JointConfig",
     "LSTMNetConfig",
+    "LSTMNetGateConfig",
     "LSTMNetGrowConfig",
     "LSTMNetGrowReplayConfig",
     "LSTMNetIWRConfig",
