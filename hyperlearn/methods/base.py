@@ -288,7 +288,8 @@ class Config:
             [1.0, 1.0, 1.0, 0.6]
         """
         if self.schedule and self.interpolation == "linear":
-            return self.learning_rate * float(np.interp(done, *zip(*self.schedule, strict=True)))
+            fractions, factors = zip(*self.schedule, strict=True)
+            return self.learning_rate * float(np.interp(done, fractions, factors))
         factor = 1.0
         for start, then in self.schedule or ():
             factor = then if done >= start else factor

@@ -67,9 +67,9 @@ def parse(name: str) -> Callable[[Sequence[int], int], nn.Module]:
     if found := re.fullmatch(r"resnet-([1-9]\d{0,3})(-group)?", name):
         depth = int(found[1])
         return lambda image_shape, outputs: ResNet(image_shape, depth, outputs, "group" if found[2] else "batch")
-    if found := re.fullmatch(r"autoencoder-([1-9]\d{0,6})-([1-9]\d{0,6})(-pooled)?", name):
-        width, code, pooled = int(found[1]), int(found[2]), bool(found[3])
-        return lambda image_shape, outputs: ConditionalAutoencoder(image_shape, width, code, outputs, pooled=pooled)
+    if made := re.fullmatch(r"autoencoder-([1-9]\d{0,6})-([1-9]\d{0,6})(-pooled)?", name):
+        width, size, pooled = int(made[1]), int(made[2]), made[3] is not None
+        return lambda image_shape, outputs: ConditionalAutoencoder(image_shape, width, size, outputs, pooled=pooled)
     raise InputError(
         f"no target network {name!r}; there are mlp-SIZE-SIZE-..., for example mlp-400-400, lenet, resnet-LAYERS or "
         "resnet-LAYERS-group, for example resnet-32, and autoencoder-SIZE-CODE or autoencoder-SIZE-CODE-pooled"
