@@ -27,7 +27,14 @@ from . import (
 )
 from .errors import DataError, InputError
 from .fisher import fisher_information
-from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
+from .hypernets import (
+    ChunkedHypernet,
+    EmbeddingHypernet,
+    GrowingLSTMHypernet,
+    Hypernetwork,
+    LSTMHypernet,
+    SeparateNetworks,
+)
 from .params import ParamLayout, Params, compression_ratio, count
 from .quadratic import QuadraticPenalty
 from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
@@ -54,6 +61,7 @@ __all__ = [
     "Regularizer",
     "Result",
     "RunSpec",
+    "SeparateNetworks",
     "Trained",
     "__version__",
     "adapters",

@@ -338,6 +338,10 @@ _GATE["permuted-digits"] = {name: (value, "ours") for name, (value, _) in _GATE[
     "autoencoder": ((50, 10), "ours"),
 }
 
+_SHARED = ("beta", "lookahead", "regularizer_form")
+"""What there is no use for where no weights are shared."""
+
+
 _HNET_GATE: dict[str, Values] = {
     "split-mnist": {"chunk_size": (7_000, "ours")},
     "permuted-mnist": {"chunk_size": (10_000, "ours")},
@@ -374,6 +378,7 @@ _OWN: dict[str, dict[str, Values]] = {
     "lstm-net-r": _replay(_LSTM_NET_R),
     "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R, "lstm-net")),
     "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
+    "scratch-gate": {name: _without(_GATE[name], *_SHARED) | {"learning_rate": (1e-3, "ours")} for name in _GATE},
     "hnet-gate": _gate(_HNET_GATE, _HNET, "task_dim", "chunk_dim", "hidden", "activation"),
     "lstm-net-gate": _gate(_LSTM_NET_GATE, _LSTM_NET, "task_dim", "chunk_dim", "hidden_size"),
     "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},

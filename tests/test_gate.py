@@ -21,7 +21,7 @@ from hyperlearn.nets import (
 )
 
 DIGITS = hl.benchmarks.split_digits()
-GATES = ["hnet-gate", "lstm-net-gate"]
+GATES = ["scratch-gate", "hnet-gate", "lstm-net-gate"]
 SMALL: dict[str, Any] = {"target": "autoencoder-20-5", "iterations": 6, "batch_size": 16, "chunk_size": 300}
 
 
@@ -322,3 +322,32 @@ def test_the_recipes_are_as_large_as_the_book_says() -> None:
         sizes[benchmark] = (hl.count(target, trainable=True), hl.count(config.hypernet(target, tasks)))
     assert sizes == {"split-mnist": (77_016, 451_264), "permuted-mnist": (277_158, 709_184)}
     assert {*GATES} <= set(METHODS)
+
+
+# Without a hypernetwork
+
+
+def test_separate_networks_keep_what_each_task_has() -> None:
+    target = MLP(6, [4], 2)
+    made = hl.SeparateNetworks(target)
+    start = made.layout.flatten({name: p.detach() for name, p in target.named_parameters()})
+    assert torch.equal(made.flat(0)[0], start)
+    with torch.no_grad():
+        made.own[0] += 1
+    made.begin_task(0)  # again, where a run goes on
+    made.begin_task(1)
+    assert torch.equal(made.flat([1, 0]), torch.stack([start, start + 1]))
+    assert [p.requires_grad for p in made.own] == [False, True]
+    again = hl.SeparateNetworks(MLP(6, [4], 2))
+    again.load_state_dict(made.state_dict())
+    assert torch.equal(again.flat(torch.tensor([0, 1])), made.flat([0, 1]))
+    assert made.stored_per_task == hl.count(target)
+    with pytest.raises(hl.InputError, match="no task 2"):
+        made.flat(2)
+
+
+def test_separate_autoencoders_forget_nothing() -> None:
+    made = hl.fit("scratch-gate", DIGITS, device="cpu", target="autoencoder-20-5", iterations=20)
+    for scenario in ("cl1", "cl2", "cl3"):
+        assert made.results[scenario].parameters.trainable == 5 * made.results[scenario].parameters.target
+    assert made.results["cl1"].forgetting == 0

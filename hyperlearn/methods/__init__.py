@@ -2,7 +2,7 @@
 
 from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
-from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig
+from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig, ScratchGateConfig
 from .hypernet import (
     ClassifierConfig,
     HNETConfig,
@@ -49,6 +49,7 @@ METHODS: dict[str, type[Config]] = {
     "lstm-net-r": LSTMNetReplayConfig,
     "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
     "lstm-net-grow-r": LSTMNetGrowReplayConfig,
+    "scratch-gate": ScratchGateConfig,
     "hnet-gate": HNETGateConfig,
     "lstm-net-gate": LSTMNetGateConfig,
 }
@@ -93,6 +94,7 @@ __all__ = [
     "SIConfig",
     "Scenario",
     "ScratchConfig",
+    "ScratchGateConfig",
     "Setting",
     "Sizes",
     "configuration",

@@ -17,7 +17,7 @@ sum), and the third asks the old tasks' networks about the *present* images: the
 The old networks are those that the hypernetwork writes at that moment, with their whole views, and get no gradient.
 
 `lstm-net-gate` is the method. `hnet-gate` is the same behind a chunked hypernetwork of the size that von Oswald et al.
-use, whose autoencoders drift; chapter 15 says why.
+use, whose autoencoders drift; chapter 15 says why. `scratch-gate` has the same autoencoders without a hypernetwork.
 
 Neither paper has this. An autoencoder for each task that says whose an image is is Expert Gate's idea (Aljundi,
 Chakravarty & Tuytelaars 2017), which keeps them all; a generative model for each class that classifies by its density
@@ -31,11 +31,12 @@ from torch import Tensor, nn
 
 from ..data import Batch, Examples
 from ..fisher import fisher_information
+from ..hypernets import Hypernetwork, SeparateNetworks
 from ..inference import evaluating, infer_by_density
 from ..nets import BesideAutoencoder, ConditionalAutoencoder, is_density, whole_views
 from ..params import Params
-from .base import Count, Fraction, Natural, NonNegative, Parts, Setting, configuration
-from .hypernet import ChunkedConfig, HypernetConfig, HypernetLearner, LSTMConfig, OutputPenaltyConfig
+from .base import Config, Count, Fraction, Natural, NonNegative, Parts, Setting, configuration
+from .hypernet import ChunkedConfig, HypernetLearner, LSTMConfig, OutputPenaltyConfig
 
 
 class GateLearner(HypernetLearner):
@@ -45,7 +46,7 @@ class GateLearner(HypernetLearner):
 
     def __init__(self, config: "GateConfig", setting: Setting) -> None:
         setting.objective.check_classes("a density of image and class")
-        super().__init__(config, setting)
+        super().__init__(config, setting)  # type: ignore[arg-type]  # it has a hypernetwork, if not its sizes
         self.config: GateConfig = config
         if self.rule is None:
             self.rule = infer_by_density
@@ -93,8 +94,8 @@ def of_label(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @configuration
-class GateConfig(HypernetConfig):
-    """Hyperparameters of a density behind a hypernetwork."""
+class GateConfig(Config):
+    """Hyperparameters of a density for each task."""
 
     generative: NonNegative = 0.2
     """Weight of the log density of image and class."""
@@ -120,6 +121,20 @@ class GateConfig(HypernetConfig):
             return net if is_density(net) else BesideAutoencoder(net, image_shape, self.autoencoder)
 
         return target
+
+
+@configuration
+class ScratchGateConfig(GateConfig):
+    """Autoencoders of their own for each task, without a hypernetwork, say which task and class an image is of."""
+
+    learner_class = GateLearner
+
+    def hypernet(self, target: nn.Module, tasks: int) -> SeparateNetworks:
+        """A network for each task."""
+        return SeparateNetworks(target)
+
+    def regularizer(self, hypernet: Hypernetwork) -> None:
+        """None: nothing is shared."""
 
 
 @configuration
