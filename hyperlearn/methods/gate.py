@@ -21,7 +21,7 @@ use, whose autoencoders drift; chapter 15 says why. `scratch-gate` has the same 
 
 Neither paper has this. An autoencoder for each task that says whose an image is is Expert Gate's idea (Aljundi,
 Chakravarty & Tuytelaars 2017), which keeps them all; a generative model for each class that classifies by its density
-is van de Ven, Li & Tolias' (2021).
+is van de Ven, Li & Tolias' (2021, arXiv 2104.10093).
 """
 
 from collections.abc import Callable
