@@ -36,7 +36,14 @@ if TYPE_CHECKING:  # what type checkers and editors read
     )
     from .errors import DataError, InputError
     from .fisher import fisher_information
-    from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
+    from .hypernets import (
+        ChunkedHypernet,
+        EmbeddingHypernet,
+        GrowingLSTMHypernet,
+        Hypernetwork,
+        LSTMHypernet,
+        SeparateNetworks,
+    )
     from .params import ParamLayout, Params, compression_ratio, count
     from .quadratic import QuadraticPenalty
     from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
@@ -63,6 +70,7 @@ _NAMES = {
     "Regularizer": "regularizers.Regularizer",
     "Result": "results.Result",
     "RunSpec": "spec.RunSpec",
+    "SeparateNetworks": "hypernets.SeparateNetworks",
     "Trained": "trained.Trained",
     "__version__": "version.__version__",
     "compression_ratio": "params.compression_ratio",
@@ -109,6 +117,7 @@ __all__ = [
     "Regularizer",
     "Result",
     "RunSpec",
+    "SeparateNetworks",
     "Trained",
     "__version__",
     "adapters",

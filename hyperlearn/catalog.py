@@ -52,5 +52,8 @@ METHODS: dict[str, str] = {
     "lstm-net-r": "Replay from decoders that an LSTM hypernetwork writes (Chandra et al. 2022).",
     "lstm-net-iwr-r": "The same with importance-weighted regularizer (Chandra et al. 2022).",
     "lstm-net-grow-r": "Replay from decoders that a growing LSTM hypernetwork writes (Chandra et al. 2022).",
+    "scratch-gate": "Class-conditional autoencoders for each task; task and class are those that reconstruct best.",
+    "hnet-gate": "A chunked hypernetwork that writes class-conditional autoencoders.",
+    "lstm-net-gate": "An LSTM hypernetwork that writes class-conditional autoencoders.",
 }
 """Every method, in one line; `hyperlearn.methods.METHODS` has its configuration."""

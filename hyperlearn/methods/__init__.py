@@ -2,6 +2,7 @@
 
 from .base import PARTS, SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .ewc import EWCConfig, OnlineEWCConfig
+from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig, ScratchGateConfig
 from .hypernet import (
     ClassifierConfig,
     HNETConfig,
@@ -48,6 +49,9 @@ METHODS: dict[str, type[Config]] = {
     "lstm-net-r": LSTMNetReplayConfig,
     "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
     "lstm-net-grow-r": LSTMNetGrowReplayConfig,
+    "scratch-gate": ScratchGateConfig,
+    "hnet-gate": HNETGateConfig,
+    "lstm-net-gate": LSTMNetGateConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
@@ -63,7 +67,10 @@ __all__ = [
     "EWCConfig",
     "Finetune",
     "FinetuneConfig",
+    "GateConfig",
+    "GateLearner",
     "HNETConfig",
+    "HNETGateConfig",
     "HNETIWRConfig",
     "HNETIWRReplayConfig",
     "HNETReplayConfig",
@@ -73,6 +80,7 @@ __all__ = [
     "ImportancePenaltyConfig",
     "JointConfig",
     "LSTMNetConfig",
+    "LSTMNetGateConfig",
     "LSTMNetGrowConfig",
     "LSTMNetGrowReplayConfig",
     "LSTMNetIWRConfig",
@@ -87,6 +95,7 @@ __all__ = [
     "SIConfig",
     "Scenario",
     "ScratchConfig",
+    "ScratchGateConfig",
     "Setting",
     "Sizes",
     "configuration",

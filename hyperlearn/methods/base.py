@@ -235,6 +235,8 @@ class Config:
     """Of Adam."""
     schedule: Annotated[Schedule | None, BeforeValidator(_pairs), OrNone] = None
     """Pairs of a fraction of a task's steps and what the learning rate is multiplied by from there on."""
+    interpolation: Annotated[Literal["linear"] | None, OrNone] = None
+    """``"linear"`` to go from pair to pair of the schedule in straight lines; None to go in steps."""
     weight_decay: Annotated[NonNegative | None, OrNone] = None
     """Of AdamW (Loshchilov & Hutter 2019); None for Adam."""
     clip_norm: Annotated[Positive | None, OrNone] = None
@@ -285,7 +287,13 @@ class Config:
             >>> config = Config(learning_rate=1.0, schedule=((0.5, 0.1), (0.75, 0.01)))
             >>> [config.rate(step / 4) for step in range(4)]
             [1.0, 1.0, 0.1, 0.01]
+            >>> ramp = Config(learning_rate=1.0, schedule=((0.5, 1.0), (1.0, 0.2)), interpolation="linear")
+            >>> [ramp.rate(step / 4) for step in range(4)]
+            [1.0, 1.0, 1.0, 0.6]
         """
+        if self.schedule and self.interpolation == "linear":
+            fractions, factors = zip(*self.schedule, strict=True)
+            return self.learning_rate * float(np.interp(done, fractions, factors))
         factor = 1.0
         for start, then in self.schedule or ():
             factor = then if done >= start else factor
