@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, one_hot
 
 import hyperlearn as hl
 from hyperlearn.inference import infer_by_density
-from hyperlearn.methods import METHODS, GateLearner
+from hyperlearn.methods import METHODS, GateLearner, LSTMNetGateConfig
 from hyperlearn.nets import (
     MLP,
     BesideAutoencoder,
