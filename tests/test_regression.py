@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import hyperlearn as hl
-from hyperlearn import cli, plots, results
+from hyperlearn import commands, plots, results
 from hyperlearn.benchmarks import Benchmark, Task, from_datasets, polynomials
 from hyperlearn.data import Batch, Examples
 from hyperlearn.fisher import fisher_information
@@ -271,7 +271,7 @@ def test_accuracies_stay_fractions() -> None:
 
 def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     result = hl.run("finetune", polynomials(), **settings("finetune", 5))
-    cli._print_results([result])
+    commands._print_results([result])
     shown = capsys.readouterr().out
     assert "finetune on polynomials, seed 0: mse after the last task" in shown
     assert f"{result.average_accuracy:.2f}" in shown

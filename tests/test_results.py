@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 import hyperlearn as hl
-from hyperlearn import intervals, results, sweeps, tables
+from hyperlearn import intervals, plans, results, tables
 
 RECORDS = Path(__file__).parent.parent / "results"
 
@@ -373,7 +373,7 @@ def test_there_are_three_tables_with_the_papers_cells() -> None:
 
 def test_the_committed_records_can_be_read() -> None:
     """Every record in results/ is valid and lies where its own fields say."""
-    varied = (found for name in sweeps.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
+    varied = (found for name in plans.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
     for folder in (RECORDS, RECORDS / "short", *varied):
         for result in results.read_all(folder):
             assert result.accuracy_matrix
