@@ -2,10 +2,11 @@
 
     python benchmarks/gpu.py --out FOLDER [--seconds 600] [--compile auto] [--methods ...] [--set epochs=20 ...]
 
-First the images a second of LSTM_NET at two batch sizes, compiled and not, in two precisions; and a stretch of every
-task of each method, from which the whole protocol is extrapolated (training steps alone, without Fisher information and
-evaluation): FOLDER/speed.json. This takes half of the time at most; what it has not come to is null there, and is
-measured by the next call. Then the methods are trained one after the other until the time is up. Records go to
+First fifty steps of every method on the digits, whose losses should be those of a processor to four digits. Then the
+images a second of LSTM_NET at two batch sizes, compiled and not, in two precisions; and a stretch of every task of each
+method, from which the whole protocol is extrapolated (training steps alone, without Fisher information and evaluation):
+FOLDER/speed.json. This takes half of the time at most; what it has not come to is null there, and is measured by the
+next call. Then the methods are trained one after the other until the time is up. Records go to
 FOLDER/results, checkpoints to FOLDER/results/.checkpoints; the same command goes on from there.
 
 How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
@@ -16,6 +17,7 @@ How long steps take on the GPU, beside plain training and for several seeds at o
 import argparse
 import json
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,9 +30,12 @@ from hyperlearn.callbacks import Callback
 from hyperlearn.catalog import Compile
 from hyperlearn.data import draw_indices, flip_and_crop
 from hyperlearn.files import write_atomically
+from hyperlearn.methods import METHODS as EVERY
+from hyperlearn.methods.replay import ReplayConfig
 from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
 from hyperlearn.spec import RunSpec, pick_device
+from hyperlearn.trained import train
 from hyperlearn.training import Run, clock, fit_task
 
 NAME = "cifar-10-100"
@@ -86,6 +91,28 @@ def speed(
         return done * config.batch_size / (clock(device) - started)
 
 
+def apart(device: torch.device, limit: Limit) -> dict[str, float | None]:
+    """How far the losses of each method's first `STEPS` steps are from a processor's: the largest relative difference.
+
+    The steps are of two tasks of the digits. None where the time was up, and for methods that draw random numbers on
+    the device, which are others on each kind.
+    """
+    tasks = benchmarks.first(benchmarks.split_digits(), 2)
+    found: dict[str, float | None] = {}
+    for method, kind in EVERY.items():
+        found[method] = None
+        if limit.up or issubclass(kind, ReplayConfig):
+            continue
+        config = configure(method, tasks.name, iterations=-(-STEPS // 2))
+        ours, theirs = (
+            train(RunSpec(config, tasks, ("cl1",), device=name)).result.loss for name in (device.type, "cpu")
+        )
+        pairs = zip(chain(*ours), chain(*theirs), strict=True)
+        found[method] = max(abs(a - b) / abs(b) for a, b in pairs)
+        print(f"{method}: its losses are those of a processor to {found[method]:.1e}", flush=True)
+    return found
+
+
 def measure(
     methods: list[str],
     benchmark: Benchmark,
@@ -95,6 +122,7 @@ def measure(
     overrides: dict[str, Any],
 ) -> dict[str, Any]:
     """What goes into ``speed.json``."""
+    differences = apart(device, limit)
     batches = {
         size: {
             f"compile {how}, {precision}": speed(
@@ -116,10 +144,10 @@ def measure(
         ]
         hours = sum(seconds) / 3600 if len(seconds) == len(rates) else None
         protocol[method] = {"images_per_second": rates, "seconds": seconds, "hours": hours}
-        print(
-            f"{method}: " + ("no time" if hours is None else f"about {hours:.2f} hours of training steps"), flush=True
-        )
+        said = "no time" if hours is None else f"about {hours:.2f} hours of training steps"
+        print(f"{method}: {said}", flush=True)
     return {
+        "losses_apart_from_a_processors": differences,
         "complete": None not in [row["hours"] for row in protocol.values()],
         "lstm_net_images_per_second_by_batch": batches,
         "protocol": protocol,

@@ -662,6 +662,10 @@ def test_the_script_for_a_gpu(
     assert [record.method for record in results.read_all(tmp_path / "results")] == ["finetune", "scratch"]
     speeds = json.loads((tmp_path / "speed.json").read_text())
     assert speeds["complete"] is True
+    apart = speeds["losses_apart_from_a_processors"]
+    drawing = {method for method in gpu.EVERY if "dgr" in method or method.endswith("-r")}
+    assert {method for method, one in apart.items() if one is None} == drawing
+    assert {one for one in apart.values() if one is not None} == {0.0}  # this one is a processor
     ways = [f"compile {how}, {precision}" for how in ("off", "auto") for precision in ("float32", "bfloat16")]
     assert {size: list(by) for size, by in speeds["lstm_net_images_per_second_by_batch"].items()} == {
         "2": ways,
@@ -680,6 +684,7 @@ def test_the_script_for_a_gpu_takes_half_of_its_time_to_measure(monkeypatch: pyt
     monkeypatch.setattr(gpu.time, "monotonic", lambda: next(ticks))
     tasks = [hl.benchmarks.split_digits().tasks[0]] * 2
     benchmark = hl.benchmarks.Benchmark("digits", tuple(tasks))
+    monkeypatch.setattr(gpu, "EVERY", {})
     found = gpu.measure(
         ["finetune"], benchmark, torch.device("cpu"), "off", gpu.Limit(2.5), {"target": "mlp-5", "augmentation": "none"}
     )
