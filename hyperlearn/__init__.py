@@ -7,6 +7,7 @@ from . import (
     cifar,
     data,
     datasets,
+    doubt,
     evaluation,
     inference,
     live,
@@ -18,6 +19,7 @@ from . import (
     recipes,
     records,
     results,
+    subspaces,
     sweeps,
     tables,
     trained,
@@ -27,7 +29,14 @@ from . import (
 )
 from .errors import DataError, InputError
 from .fisher import fisher_information
-from .hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
+from .hypernets import (
+    BasisGrowthHypernet,
+    ChunkedHypernet,
+    EmbeddingHypernet,
+    GrowingLSTMHypernet,
+    Hypernetwork,
+    LSTMHypernet,
+)
 from .params import ParamLayout, Params, compression_ratio, count
 from .quadratic import QuadraticPenalty
 from .regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
@@ -39,6 +48,7 @@ from .tuning import search as tune
 from .version import __version__
 
 __all__ = [
+    "BasisGrowthHypernet",
     "ChunkedHypernet",
     "DataError",
     "EmbeddingHypernet",
@@ -64,6 +74,7 @@ __all__ = [
     "count",
     "data",
     "datasets",
+    "doubt",
     "evaluation",
     "fisher_information",
     "fit",
@@ -80,6 +91,7 @@ __all__ = [
     "records",
     "results",
     "run",
+    "subspaces",
     "sweep",
     "sweeps",
     "tables",

@@ -15,7 +15,7 @@ LAYERS = [
     ["compiling", "intervals", "memory", "metrics"],
     ["datasets", "files", "objectives"],
     ["params", "data", "pictures", "records"],
-    ["cifar", "swap"],
+    ["cifar", "doubt", "subspaces", "swap"],
     ["adapters", "nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],

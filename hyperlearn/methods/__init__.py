@@ -1,6 +1,7 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .base import SCENARIOS, Config, DoubtConfig, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .basis_growth import BasisGrowthConfig, BasisGrowthLearner
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
     ClassifierConfig,
@@ -48,6 +49,7 @@ METHODS: dict[str, type[Config]] = {
     "lstm-net-r": LSTMNetReplayConfig,
     "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
     "lstm-net-grow-r": LSTMNetGrowReplayConfig,
+    "basis-growth": BasisGrowthConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
@@ -55,10 +57,13 @@ __all__ = [
     "DGR",
     "METHODS",
     "SCENARIOS",
+    "BasisGrowthConfig",
+    "BasisGrowthLearner",
     "ClassifierConfig",
     "Config",
     "DGRConfig",
     "DGRDistillConfig",
+    "DoubtConfig",
     "EWCConfig",
     "Finetune",
     "FinetuneConfig",
