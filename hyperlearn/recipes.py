@@ -228,8 +228,8 @@ _GROWTH: dict[str, Values] = {
 
 
 def _basis_growth(own: dict[str, Values]) -> dict[str, Values]:
-    """The first network is learnt as LSTM_NET_GROW learns it; what is added to it for each task is ours."""
-    steady: Values = {"doubt": (0.5, "hendrycks"), "base_network": ("lstm", "ours")}
+    """The sizes of an LSTM hypernetwork are there for the one that may learn the base."""
+    steady: Values = {"doubt": (0.5, "hendrycks"), "base_network": ("plain", "ours")}
     kept = {
         name: _without(values, "beta", "lookahead", "regularizer_form", "learning_rate") for name, values in own.items()
     }

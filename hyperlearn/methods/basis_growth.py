@@ -4,8 +4,8 @@ r"""Growth by a little: one network is learnt and frozen, and each task adds coe
 with each task. What a task adds here is said by `hyperlearn.hypernets.BasisGrowthHypernet`: with 50 directions and rank
 2 in a perceptron 784-400-400-2, 23,202 values, 4.88% of it. Networks of earlier tasks stay the same to the bit.
 
-The first task takes twice the steps of a further one. In the first half the base is learnt, by an LSTM hypernetwork as
-LSTM_NET_GROW learns its first task, or as an ordinary network (``base_network``). The basis are the principal
+The first task takes twice the steps of a further one. In the first half the base is learnt, as an ordinary network or
+by an LSTM hypernetwork, as LSTM_NET_GROW learns its first task (``base_network``). The basis are the principal
 directions of the first task's images. Then the base is frozen, and the first task grows from it as all others do:
 trained in full, it would be surer than the rest, and tasks are told apart by how sure they are. Growth alone is taught
 to doubt.
@@ -178,8 +178,8 @@ class BasisGrowthConfig(ClassifierConfig, LSTMConfig):
 
     learner_class = BasisGrowthLearner
 
-    base_network: Literal["lstm", "plain"] = "lstm"
-    """What learns the network that tasks add to: an LSTM hypernetwork, or none (the sizes above are then not used)."""
+    base_network: Literal["plain", "lstm"] = "plain"
+    """How the network is learnt that tasks add to: as it is, or by an LSTM hypernetwork of the sizes above."""
     basis_size: Count = 50
     """k, the number of principal directions that the first layer's coefficients are for."""
     rank: Count = 2
