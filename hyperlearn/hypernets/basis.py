@@ -88,8 +88,8 @@ class BasisGrowthHypernet(Hypernetwork):
     and for all that is no matrix. Every task grows from the base, the first too, and none from another one. What is
     written for earlier tasks stays the same to the bit, without any regularizer.
 
-    A product of thin matrices is LoRA (Hu et al. 2022, arXiv 2106.09685); weights that are coefficients on a fixed
-    basis are those of random bases (Gressmann et al. 2020, arXiv 2011.04720), here with directions of the data.
+    A product of thin matrices is LoRA (Hu et al. 2022, arXiv 2106.09685); coefficients on fixed random
+    directions are those of Li et al. (2018, arXiv 1804.08838), with directions of the data in their place.
 
     At first what is written is the base alone, and the base is what ``writer`` writes; `fix_base` freezes it, and
     `learn_basis` has to have come before. Convolutions have no basis: their kernels, taken as matrices
