@@ -5,14 +5,14 @@
     python book/run.py --profile quick --time     keeps how long it took, and leaves the chapters as they are
     python book/run.py --check                    runs nothing
 
-A chapter stores the hash of the code that its outputs came from, so that a later edit of the code shows. How long each
-profile took is kept in results/book/, which the page of the run times is made from.
+A chapter stores the hash of the code that its outputs came from, so that a later edit of the code shows; its layout is
+no part of it (see syntax.py). How long each profile took is kept in results/book/, which the page of the run times is
+made from.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import syntax
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -61,8 +62,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def code_sha256(notebook: NotebookNode) -> str:
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+    return syntax.code_sha256(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
 def clean(notebook: NotebookNode) -> None:

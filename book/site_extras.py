@@ -1,12 +1,11 @@
-"""What the site gets while it is built: figures of the chapters on other pages, the table of the run times, and each
-page's description.
+"""What the site gets while it is built: figures of the chapters on other pages, the table of the run times, each page's
+description, numbers of the figures, links that stay inside, and folded code in one row.
 
 Sphinx loads this file as an extension, by `_config.yml`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -14,12 +13,14 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import syntax
 from docutils import nodes
 
 BOOK = Path(__file__).resolve().parent
 TIMES = BOOK.parent / "results" / "book"
 PROFILES = ("quick", "full")
 LIVE = re.compile(r"<!-- live figure: (?P<chapter>\w+), (?P<kind>\w+) -->")
+MOVING = re.compile(r"<figure\b[^>]*\bdata-hyperlearn-(?:slider|live)\b.*?<figcaption>", re.S)
 TABLE, MACHINES = "<!-- run times -->", "<!-- machines -->"
 
 
@@ -40,8 +41,8 @@ def duration(seconds: float) -> str:
 
 def records(chapter: Path) -> dict[str, dict[str, Any]]:
     """By profile, and only those of the code that the chapter has now."""
-    cells = [cell for cell in json.loads(chapter.read_text())["cells"] if cell["cell_type"] == "code"]
-    sha256 = hashlib.sha256(json.dumps(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()
+    code = [cell for cell in json.loads(chapter.read_text())["cells"] if cell["cell_type"] == "code"]
+    sha256 = syntax.code_sha256("".join(cell["source"]) for cell in code)
     paths = {profile: TIMES / profile / f"{chapter.stem}.json" for profile in PROFILES}
     found = {profile: json.loads(path.read_text()) for profile, path in paths.items() if path.is_file()}
     return {profile: record for profile, record in found.items() if record["code_sha256"] == sha256}
@@ -49,7 +50,7 @@ def records(chapter: Path) -> dict[str, dict[str, Any]]:
 
 def title(chapter: Path) -> str:
     source = "".join(json.loads(chapter.read_text())["cells"][0]["source"])
-    found = re.search(r"^# (.+)$", source, re.M)
+    found = re.search(r"^# (?:\d+\. )?(.+)$", source, re.M)
     assert found, f"{chapter.name} does not begin with its title"
     return found[1]
 
@@ -116,7 +117,56 @@ def describe(app: Any, name: str, template: str, context: dict[str, Any], doctre
             return
 
 
+def join_folded(app: Any, doctree: nodes.document) -> None:
+    """Code that is folded and shows nothing joins the folded code after it, so that a figure has one row to open."""
+    for cell in list(doctree.findall(lambda node: isinstance(node, nodes.container) and folded(node))):
+        following = cell.next_node(descend=False, siblings=True)
+        if len(cell) == 1 and following is not None and folded(following):
+            following[0].insert(0, cell[0].children)
+            cell.parent.remove(cell)
+
+
+def folded(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Element) and node.get("hide_mode") == "input" and len(node) > 0
+
+
+def number_figures(app: Any, doctree: nodes.document, name: str) -> None:
+    """Pictures and figures that move are counted together, in each chapter from 1: "Figure 5.2"."""
+    chapter = re.match(r"book/(\d+)_", name)
+    if not chapter:
+        return
+    count = 0
+    for node in list(doctree.findall(lambda node: isinstance(node, (nodes.caption, nodes.raw)))):
+        number = f'<span class="caption-number">Figure {int(chapter[1])}.{count + 1} </span>'
+        if isinstance(node, nodes.caption) and isinstance(node.parent, nodes.figure):
+            node.insert(0, nodes.raw("", number, format="html"))
+        elif isinstance(node, nodes.raw) and MOVING.search(node.astext()):
+            node[:] = [nodes.Text(node.astext().replace("<figcaption>", f"<figcaption>{number}", 1))]
+        else:
+            continue
+        count += 1
+
+
+def stay_inside(app: Any, doctree: nodes.document, name: str) -> None:
+    """Chapters name each other by their published addresses, which lead somewhere on Colab too; here they are pages."""
+    for link in doctree.findall(nodes.reference):
+        address, _, anchor = link.get("refuri", "").partition("#")
+        page = address.removeprefix(app.config.ogp_site_url).removesuffix(".html")
+        if address.startswith(app.config.ogp_site_url) and page in app.env.found_docs:
+            link["refuri"] = app.builder.get_relative_uri(name, page) + (f"#{anchor}" if anchor else "")
+            link["internal"] = True
+
+
+def count_nothing_else(app: Any, config: Any) -> None:
+    """Sphinx would count the pictures over the whole book; sphinx_jupyterbook_latex switches that on."""
+    config.numfig = False
+
+
 def setup(app: Any) -> dict[str, bool]:
+    app.connect("config-inited", count_nothing_else, priority=900)
     app.connect("source-read", write)
+    app.connect("doctree-read", join_folded)
+    app.connect("doctree-resolved", number_figures)
+    app.connect("doctree-resolved", stay_inside)
     app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph, which takes the first words
     return {"parallel_read_safe": True}

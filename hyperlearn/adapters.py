@@ -43,7 +43,9 @@ class LowRank(nn.Module):
 def lora(net: nn.Module, rank: int, *, scale: float = 1.0, layers: Sequence[str] = ("*",)) -> nn.Module:
     r"""A copy of a network in which low-rank updates of its weights are the only trainable parameters.
 
-    .. math:: y = W_0 x + s\, B A x, \qquad A \in \mathbb{R}^{r \times k},\ B \in \mathbb{R}^{d \times r}
+    .. math::
+        & y = W_0 x + s\, B A x, \\
+        & A \in \mathbb{R}^{r \times k},\ B \in \mathbb{R}^{d \times r}
 
     (Hu et al. 2021, arXiv 2106.09685, equation 3.) :math:`W_0` and all other parameters are frozen. :math:`B` starts at
     zero, so the copy computes at first what ``net`` does. A hypernetwork of it writes :math:`A` and :math:`B` for each

@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .files import check_alike
 from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
 from .swap import call_with
+from .tensor_files import check_alike
 
 MOST_TASKS = 10
 """Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest
@@ -150,9 +150,10 @@ class OutputRegularizer(_TaskRegularizer):
       bias, and d for the difference to what is remembered,
 
       .. math::
-          \lVert A W - A^* W^* \rVert^2 = \lVert A\,dW + dA\,W^* \rVert^2
-          = \operatorname{tr}\big( A (dW\,dW^\top) A^\top + 2 A (dW\,W^{*\top}) dA^\top
-          + dA (W^* W^{*\top}) dA^\top \big)
+          & \lVert A W - A^* W^* \rVert^2 = \lVert A\,dW + dA\,W^* \rVert^2 \\
+          & = \operatorname{tr}\big( A (dW\,dW^\top) A^\top \\
+          & \quad + 2 A (dW\,W^{*\top}) dA^\top \\
+          & \quad + dA (W^* W^{*\top}) dA^\top \big)
 
       takes three Gram matrices, as wide as A. No old parameters are generated, and a task adds only its
       features to memory. Nothing cancels, because every factor is a difference already.
@@ -224,8 +225,9 @@ class ImportanceWeightedRegularizer(_TaskRegularizer):
     r"""The same distance with each parameter weighted by how much its own task needs it (IWR).
 
     .. math::
-        \frac{\beta}{T-1} \sum_{t<T} \sum_i F^t_i
-        \left( f_{h,i}(e_t, c, \Theta_h^*) - f_{h,i}(e_t, c, \Theta_h) \right)^2
+        \frac{\beta}{T-1} \sum_{t<T} \sum_i F^t_i \big(
+        & f_{h,i}(e_t, c, \Theta_h^*) \\
+        & - f_{h,i}(e_t, c, \Theta_h) \big)^2
 
     (Chandra et al. 2022, arXiv 2209.07712, equation 3.) :math:`F^t` is the diagonal of the Fisher information of the
     *target's* parameters (equation 4), taken once, when task t ends; see `hyperlearn.fisher_information`. The rest is

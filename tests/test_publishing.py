@@ -70,7 +70,7 @@ def test_a_page_is_described_by_its_first_paragraph() -> None:
 def test_the_run_times_are_those_of_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_extras, "TIMES", tmp_path)
     cells: list[dict[str, Any]] = [
-        {"cell_type": "markdown", "source": ["# Title\n", "\n", "Text."]},
+        {"cell_type": "markdown", "source": ["# 1. Title\n", "\n", "Text."]},
         {"cell_type": "code", "source": ["a = 1\n", "a"]},
     ]
     chapter = tmp_path / "01_title.ipynb"
@@ -122,7 +122,7 @@ def test_every_pin_can_be_had_by_every_python() -> None:
     for name, version in pins().items():
         with suppress(PackageNotFoundError):  # some are for Linux alone
             if (found := distribution(name)).version == version:
-                said[name] = found.metadata.get("Requires-Python") or ""
+                said[name] = ",".join(found.metadata.get_all("Requires-Python", []))
     assert said
     refused = {
         f"{name} {pins()[name]}, Python {python}: it needs {needs}"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from narrowing import narrow
 from sklearn.decomposition import PCA
 
 import hyperlearn as hl
@@ -69,17 +70,17 @@ def test_beside_a_method_its_numbers_count_and_its_file_holds_it(method: str, tm
     assert made.result.config["infer"] == "hyperlearn.subspaces.NearestSubspace"
     # Nothing of what is trained depends on the rule, and the rule not on what is trained.
     assert made.results["cl1"].accuracy_matrix == plain.results["cl1"].accuracy_matrix
-    assert made.results["cl2"].metrics.task_inference_accuracy > 0.93
+    assert narrow(float, made.results["cl2"].metrics.task_inference_accuracy) > 0.93
     made.save(tmp_path / "m.pt")
     again = hl.load(tmp_path / "m.pt", infer=NearestSubspace(4), device="cpu")
-    images = DIGITS.tasks[3].test.images
+    images = DIGITS.tasks[3].test[:].images
     assert torch.equal(again.predict(images).tasks, made.predict(images).tasks)
 
 
 def test_a_further_task_gets_a_subspace_of_its_own() -> None:
     made = hl.fit("scratch", hl.benchmarks.first(DIGITS, 4), **FAST, infer=NearestSubspace(4))
     made.learn(DIGITS.tasks[4])
-    found = made.predict(DIGITS.tasks[4].test.images).tasks
+    found = made.predict(DIGITS.tasks[4].test[:].images).tasks
     assert (found == 4).float().mean() > 0.8
 
 

@@ -1,6 +1,6 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, DoubtConfig, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .base import PARTS, SCENARIOS, Config, DoubtConfig, Learner, Parts, Scenario, Setting, Sizes, configuration
 from .basis_growth import BasisGrowthConfig, BasisGrowthLearner
 from .ewc import EWCConfig, OnlineEWCConfig
 from .hypernet import (
@@ -56,6 +56,7 @@ METHODS: dict[str, type[Config]] = {
 __all__ = [
     "DGR",
     "METHODS",
+    "PARTS",
     "SCENARIOS",
     "BasisGrowthConfig",
     "BasisGrowthLearner",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from .. import nets
-from ..benchmarks import SCENARIOS as SCENARIOS
 from ..benchmarks import Benchmark, limited
-from ..benchmarks import Scenario as Scenario
+from ..catalog import SCENARIOS as SCENARIOS
+from ..catalog import Scenario as Scenario
 from ..data import Batch, Examples
 from ..doubt import check_halves
 from ..errors import InputError
@@ -123,6 +123,10 @@ class Parts:
                 "this method makes its target itself, with as many logits as it needs and from the seed's first "
                 "weights; give a function outputs -> module"
             )
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+"""Their names."""
 
 
 @dataclass(frozen=True)
@@ -457,6 +461,13 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         """Labels of ``images [B, *image]`` from one task, which is given (CL1) or has to be inferred (None)."""
+
+    def changed(self, task: int) -> bool:
+        """Whether learning the last task may have changed what is predicted for images of ``task``, where it is given.
+
+        What did not change is not measured again. Not inherited: a subclass may change what its parent does not.
+        """
+        return True
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         """Probabilities of the labels that `predict` chooses among: ``[B, K]``, or of all tasks' classes in CL3.

@@ -174,7 +174,7 @@ class BasisGrowthLearner(HypernetLearner):
 
 @configuration
 class BasisGrowthConfig(ClassifierConfig, LSTMConfig):
-    """One network, frozen after the first task, to which each task adds coefficients on a basis and low rank."""
+    """A frozen network to which each task adds coefficients on a basis and low rank."""
 
     learner_class = BasisGrowthLearner
 

@@ -8,8 +8,8 @@ and the loss of every later task gets a penalty. EWC (Kirkpatrick et al. 2017, e
 Online EWC (Schwarz et al. 2018, equations 8 and 9) has one term, with a running Fisher information that decays:
 
 .. math::
-    \frac{\lambda}{2} \sum_i \gamma \tilde F_{T-1,i} (\theta_i - \theta_{T-1,i}^*)^2,
-    \qquad \tilde F_t = \gamma \tilde F_{t-1} + F_t
+    & \frac{\lambda}{2} \sum_i \gamma \tilde F_{T-1,i} (\theta_i - \theta_{T-1,i}^*)^2, \\
+    & \tilde F_t = \gamma \tilde F_{t-1} + F_t
 
 F is the mean over all images of the task, by the logits that the scenario calls for (van de Ven & Tolias 2019): of the
 task's head (CL1), of the shared head (CL2), of all classes so far (CL3).

@@ -230,7 +230,6 @@ class GeneratingLearner(Learner):
 
     fresh_optimizer = True
     takes: ClassVar[tuple[str, ...]] = ("target", "hypernet", "regularizer")
-    target_as_shapes = True
 
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
         super().__init__(config, setting)
@@ -367,6 +366,7 @@ class HypernetLearner(GeneratingLearner):
     serves = SCENARIOS
     replicable = True
     infers_alike = True
+    target_as_shapes = True
     takes = (*GeneratingLearner.takes, "infer")
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
@@ -422,11 +422,9 @@ class HypernetLearner(GeneratingLearner):
         loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
-        buffers = self.target_buffers(task)
+        state = params | self.target_buffers(task)
         names = self.hypernet.layout.names
-        return fisher_information(
-            self.target, params, train.images, train.labels, buffers=buffers, loss=loss, names=names
-        )
+        return fisher_information(self.target, state, train.images, train.labels, loss=loss, names=names)
 
     def logits(self, images: Tensor, task: int | None) -> Tensor:
         """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
@@ -435,7 +433,7 @@ class HypernetLearner(GeneratingLearner):
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
-        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        state = self.hypernet.layout.unflatten(self.hypernet.flat(wanted)) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images, self.hypernet.kept())
         own = [self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)]
         return own[0][None] if task is not None else torch.stack([self.setting.padded(each) for each in own])
@@ -446,6 +444,9 @@ class HypernetLearner(GeneratingLearner):
             return self.infer(logits, images)
         answers = self.setting.objective.answers(logits[0])
         return Prediction(answers, torch.full((len(images),), task, device=images.device))
+
+    def changed(self, task: int) -> bool:
+        return task >= self.learned - 1 or not self.hypernet.keeps_learnt
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         logits = self.logits(images, task)
@@ -460,7 +461,7 @@ class HypernetLearner(GeneratingLearner):
         self.setting.check_task(task)
         if task >= self.hypernet.tasks:
             raise InputError(f"task {task} is not learnt yet; {self.hypernet.tasks} are begun")
-        net = as_written(self.target)
+        net = as_written(self.target).to(next(self.parameters()).device)
         load_into(net, self.hypernet(task) | self.target_buffers(task))
         first, counts = self.setting.starts[task] if self.heads > 1 else 0, self.setting.class_counts
         return with_outputs(net, first, counts[task], sum(counts) if self.heads > 1 else self.setting.classes)

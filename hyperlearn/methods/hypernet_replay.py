@@ -7,7 +7,9 @@ as a classifier would be: the output regularizer (`hnet-r`, `lstm-net-r`), the i
 
 The classifier's loss in task t > 1 is
 
-.. math:: (1 - \alpha)\, L_{CE}(\text{present task}) + \alpha\, L_{KD}(\text{samples of tasks } 1 \dots t-1)
+.. math::
+    & (1 - \alpha)\, L_{CE}(\text{present task}) \\
+    & + \alpha\, L_{KD}(\text{samples of tasks } 1 \dots t-1)
 
 with the distillation of `dgr-distill` against the classifier as it was before the task. In each step ceil(B / (t-1))
 samples of each past task are drawn, B being the batch size. A sample's task is known, so that in CL1 it is learnt by
@@ -39,12 +41,12 @@ from torch import Tensor, nn
 
 from ..data import Batch, Examples
 from ..errors import InputError
-from ..files import check_alike
 from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
 from ..params import Params, Selection, count
 from ..swap import call_with
+from ..tensor_files import check_alike
 from .base import SCENARIOS, Fraction, Natural, Positive, Scenario, Setting, Sizes, configuration
 from .hypernet import (
     ChunkedConfig,

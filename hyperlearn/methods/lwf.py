@@ -3,8 +3,9 @@ r"""Learning without forgetting, LwF (Li & Hoiem 2017), as van de Ven & Tolias (
 The network as it was before task t says what it makes of the present task's images, and the network that is trained
 is held to that. No old image and no generator is needed.
 
-.. math:: \frac{1}{t} L_{CE} + \left(1 - \frac{1}{t}\right) L_{KD}, \qquad
-    L_{KD} = -\frac{T^2}{B} \sum_{b=1}^{B} \sum_k \hat p_k(x_b) \log p_k(x_b)
+.. math::
+    & \frac{1}{t} L_{CE} + \left(1 - \frac{1}{t}\right) L_{KD}, \\
+    & L_{KD} = -\frac{T^2}{B} \sum_{b=1}^{B} \sum_k \hat p_k(x_b) \log p_k(x_b)
 
 on one batch of B images, both distributions softened by the temperature T: softmax(logits / T). They are
 
@@ -31,7 +32,9 @@ from .plain import Finetune
 def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
     r"""Cross-entropy of softened predictions with an older network's, times the temperature squared: a scalar.
 
-    .. math:: -T^2 \, \mathrm{mean} \sum_k \mathrm{softmax}(\hat z / T)_k \log \mathrm{softmax}(z / T)_k
+    .. math::
+        & -T^2 \, \mathrm{mean} \\
+        & \sum_k \mathrm{softmax}(\hat z / T)_k \log \mathrm{softmax}(z / T)_k
 
     (Hinton et al. 2015; van de Ven & Tolias 2019.) The factor keeps the gradient's size the same for every temperature.
 

@@ -107,6 +107,9 @@ class Scratch(Learner):
             return Prediction(answers, torch.full((len(images),), task, device=images.device))
         return self.infer(self.all_logits(images), images)
 
+    def changed(self, task: int) -> bool:
+        return task == self.learned - 1
+
     def all_logits(self, images: Tensor) -> Tensor:
         """Logits of all tasks learnt so far, ``[T, B, classes]``."""
         nets = list(self.nets[: self.learned or None])

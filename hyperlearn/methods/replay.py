@@ -4,7 +4,9 @@ A variational autoencoder learns beside the classifier. When a task ends, a copy
 next tasks the old generator draws as many images as the batch holds, the old classifier labels them, and both networks
 learn from the batch and from the replayed images, the number of tasks so far being t:
 
-.. math:: \frac{1}{t} L(\text{present task's images}) + \left(1 - \frac{1}{t}\right) L(\text{replayed images})
+.. math::
+    & \frac{1}{t} L(\text{present task's images}) \\
+    & + \left(1 - \frac{1}{t}\right) L(\text{replayed images})
 
 L is the classifier's cross-entropy, and for the generator `hyperlearn.nets.vae_loss`. On replayed images the classifier
 learns either the old classifier's most likely class (`dgr`), or its whole prediction, softened by a temperature T

@@ -9,8 +9,8 @@ After the task it is divided by how far the parameter moved in all, and added to
 later task gets a penalty around where the parameter was after the last task (equations 4 and 5):
 
 .. math::
-    \Omega_i = \sum_{t<T} \frac{\omega_{t,i}}{(\theta_{t,i}^* - \theta_{t-1,i}^*)^2 + \varepsilon},
-    \qquad c \sum_i \Omega_i (\theta_i - \theta_{T-1,i}^*)^2
+    & \Omega_i = \sum_{t<T} \frac{\omega_{t,i}}{(\theta_{t,i}^* - \theta_{t-1,i}^*)^2 + \varepsilon}, \\
+    & \lambda \sum_i \Omega_i (\theta_i - \theta_{T-1,i}^*)^2
 
 An importance may come out negative where steps went uphill; it is used as it is, as in van de Ven & Tolias' code.
 

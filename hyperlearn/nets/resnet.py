@@ -26,7 +26,9 @@ class ResNet(nn.Module):
     A convolution to 16 channels, three stages of n blocks with 16, 32 and 64 channels, the mean over all pixels, and
     one linear layer; with two convolutions a block these are 6n + 2 layers. A block is
 
-    .. math:: x' = \mathrm{relu}\big( \mathrm{norm}(w_2 * \mathrm{relu}(\mathrm{norm}(w_1 * x))) + s(x) \big)
+    .. math::
+        y &= \mathrm{relu}(\mathrm{norm}(w_1 * x)) \\
+        x' &= \mathrm{relu}(\mathrm{norm}(w_2 * y) + s(x))
 
     where s is the identity. At the start of the second and third stage, where the image is halved, s takes every other
     pixel and pads with channels of zeros, half of them in front (option A): shortcuts have no parameters. As in

@@ -83,8 +83,8 @@ def vae_loss(logits: Tensor, images: Tensor, mean: Tensor, log_variance: Tensor)
     r"""The negative evidence lower bound for each pixel.
 
     .. math::
-        \frac{1}{P} \Big( \sum_p \mathrm{BCE}(\hat x_p, x_p)
-        - \tfrac{1}{2} \sum_k \big( 1 + \log \sigma_k^2 - \mu_k^2 - \sigma_k^2 \big) \Big)
+        & \frac{1}{P} \Big( \sum_p \mathrm{BCE}(\hat x_p, x_p) \\
+        & \quad - \tfrac{1}{2} \sum_k \big( 1 + \log \sigma_k^2 - \mu_k^2 - \sigma_k^2 \big) \Big)
 
     (Kingma & Welling 2014, appendix B, divided by the number of pixels P as van de Ven & Tolias 2019 do.)
 
