@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
         cifar,
         data,
         datasets,
+        doubt,
         evaluation,
         inference,
         live,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
         recipes,
         records,
         results,
+        subspaces,
         sweeps,
         tables,
         trained,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from .errors import DataError, InputError
     from .fisher import fisher_information
     from .hypernets import (
+        BasisGrowthHypernet,
         ChunkedHypernet,
         EmbeddingHypernet,
         GrowingLSTMHypernet,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
     from .version import __version__
 
 _NAMES = {
+    "BasisGrowthHypernet": "hypernets.BasisGrowthHypernet",
     "ChunkedHypernet": "hypernets.ChunkedHypernet",
     "DataError": "errors.DataError",
     "EmbeddingHypernet": "hypernets.EmbeddingHypernet",
@@ -102,6 +106,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BasisGrowthHypernet",
     "ChunkedHypernet",
     "DataError",
     "EmbeddingHypernet",
@@ -128,6 +133,7 @@ __all__ = [
     "count",
     "data",
     "datasets",
+    "doubt",
     "evaluation",
     "fisher_information",
     "fit",
@@ -144,6 +150,7 @@ __all__ = [
     "records",
     "results",
     "run",
+    "subspaces",
     "sweep",
     "sweeps",
     "tables",

@@ -55,5 +55,6 @@ METHODS: dict[str, str] = {
     "scratch-gate": "Class-conditional autoencoders for each task; task and class are those that reconstruct best.",
     "hnet-gate": "A chunked hypernetwork that writes class-conditional autoencoders.",
     "lstm-net-gate": "An LSTM hypernetwork that writes class-conditional autoencoders.",
+    "basis-growth": "A frozen network to which each task adds coefficients on a basis and low rank.",
 }
 """Every method, in one line; `hyperlearn.methods.METHODS` has its configuration."""

@@ -15,7 +15,8 @@ from .swap import call_with
 InferenceRule = Callable[[Tensor, Tensor], Tensor]
 """Which task each image is from: of the logits ``[T, B, K]`` of all tasks' networks and the images ``[B, *image]`` that
 they were computed of, the tasks ``[B]``. A rule that learns something of each task is an `nn.Module` with a method
-``remember(task, examples)``, which is called when the task ends."""
+``remember(task, examples)``, which is called when the task ends, and an attribute ``stored_per_task``, the number of
+values that it keeps of each task."""
 
 
 class Prediction(NamedTuple):

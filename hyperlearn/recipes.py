@@ -29,6 +29,7 @@ SOURCES = {
     "rule": "the paper's rule (section 4.2): no more trainable parameters than HNET; the largest chunk that keeps it",
     "vO": "von Oswald et al. 2020, arXiv 1906.00695, appendix C, and their published code",
     "vdV": "van de Ven & Tolias 2019, arXiv 1904.07734, and their published code",
+    "hendrycks": "Hendrycks, Mazeika & Dietterich 2019, arXiv 1812.04606, section 4.3",
     "tuned": "the best of a search on validation images, a sixth of the training images; see results/tuning",
     "as hnet": "the same as for HNET",
     "as lstm-net": "the same as for LSTM_NET",

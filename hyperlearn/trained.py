@@ -159,7 +159,7 @@ class Trained:
             if number == setting.tasks:
                 learner.extend()
             data = learner.training_data([numbered(task, number).train]).to(device)
-            steps = config.steps(len(data))
+            steps = learner.steps(len(data))
             order = draw_rows(len(data), config.batch_size, steps, torch.Generator().manual_seed(number), 0, device)
             learner.begin_task(number)
             never_finite = not_finite(learner)  # an attention mask, say

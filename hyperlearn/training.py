@@ -77,8 +77,9 @@ def fit_task(
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for step, rows in enumerate(order, 1):
         batch = train[rows]
+        batch = batch._replace(images=augment(batch.images)) if augment else batch._replace(rows=rows)
         optimizer.zero_grad(set_to_none=True)
-        loss = learner.backward(batch._replace(images=augment(batch.images)) if augment else batch, optimizer)
+        loss = learner.backward(batch, optimizer)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(params, clip_norm)
         optimizer.step()
@@ -219,7 +220,7 @@ class Run:
         """Learner and optimizer ready for the present step; the images, and which of them each step takes."""
         data = self.training_data().to(self.device)
         generator = torch.Generator().manual_seed((self.spec.seed * 1_000_003 + self.task) % SEEDS)
-        self.total, batch = self.config.steps(len(data)), self.config.batch_size
+        self.total, batch = self.learner.steps(len(data)), self.config.batch_size
         order = draw_rows(len(data), batch, self.total, generator, self.step, self.device)
         self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
         self.learner.train()  # a target given by hand may be in any mode
@@ -422,10 +423,10 @@ class Run:
         position = checkpoints.Position(**state["position"])
         position.check(len(self.benchmark), self.scenarios)
         vars(self).update(vars(position))
-        if self.step and self.step >= self.config.steps(len(self.training_data())):
-            raise InputError("no such step")
         checkpoints.restore_module(self.learner, state["learner"])
         self.learner.check_state(self.task, self.task + (self.step > 0))
+        if self.step and self.step >= self.learner.steps(len(self.training_data())):
+            raise InputError("no such step")
         if not_finite(self.learner) - self.never_finite:
             raise InputError("weights that are NaN or infinite")
         self.optimizer = self.new_optimizer(self.learner.trainable())

@@ -20,7 +20,7 @@ LAYERS = [
     ["compiling", "intervals", "memory", "metrics"],
     ["datasets", "files", "objectives"],
     ["params", "data", "pictures", "records", "tensor_files"],
-    ["cifar", "swap"],
+    ["cifar", "doubt", "subspaces", "swap"],
     ["adapters", "nets", "hypernets", "inference", "benchmarks", "quadratic"],
     ["fisher", "regularizers"],
     ["methods"],

@@ -30,7 +30,7 @@ every_method = pytest.mark.parametrize("method", METHODS)
 
 def small(method: str) -> dict[str, Any]:
     made = dict(SMALL)
-    if method.startswith(("hnet", "lstm")):
+    if method.startswith(("hnet", "lstm", "basis")):
         made |= {"chunk_size": 300, "task_dim": 4, "chunk_dim": 4}
     if method.startswith("dgr") or method.endswith("-r"):
         made |= REPLAY

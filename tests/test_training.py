@@ -21,12 +21,20 @@ from hyperlearn.methods.hypernet import HypernetLearner
 
 DIGITS = hl.benchmarks.split_digits()
 SHORT: dict[str, Any] = {"iterations": 12, "batch_size": 16, "target": "mlp-20"}
-SMALL = {
-    method: {"chunk_size": 100}
-    for method in (
-        "hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow", "hnet-gate", "lstm-net-gate",
-    )
-}  # fmt: skip
+CHUNKED = (
+    *("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow"),
+    *("basis-growth", "hnet-gate", "lstm-net-gate"),
+)
+    "hnet",
+    "hnet-iwr",
+    "lstm-net",
+    "lstm-net-iwr",
+    "lstm-net-grow",
+    "basis-growth",
+    "hnet-gate",
+    "lstm-net-gate",
+)
+SMALL = {method: {"chunk_size": 100} for method in CHUNKED}
 
 every_method = pytest.mark.parametrize("method", METHODS)
 

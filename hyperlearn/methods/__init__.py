@@ -1,6 +1,7 @@
 """Continual-learning methods, one family a file."""
 
-from .base import PARTS, SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .base import PARTS, SCENARIOS, Config, DoubtConfig, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .basis_growth import BasisGrowthConfig, BasisGrowthLearner
 from .ewc import EWCConfig, OnlineEWCConfig
 from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig, ScratchGateConfig
 from .hypernet import (
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Config]] = {
     "scratch-gate": ScratchGateConfig,
     "hnet-gate": HNETGateConfig,
     "lstm-net-gate": LSTMNetGateConfig,
+    "basis-growth": BasisGrowthConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
@@ -60,10 +62,13 @@ __all__ = [
     "METHODS",
     "PARTS",
     "SCENARIOS",
+    "BasisGrowthConfig",
+    "BasisGrowthLearner",
     "ClassifierConfig",
     "Config",
     "DGRConfig",
     "DGRDistillConfig",
+    "DoubtConfig",
     "EWCConfig",
     "Finetune",
     "FinetuneConfig",

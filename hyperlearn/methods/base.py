@@ -20,6 +20,7 @@ from ..benchmarks import Benchmark, limited
 from ..catalog import SCENARIOS as SCENARIOS
 from ..catalog import Scenario as Scenario
 from ..data import Batch, Examples
+from ..doubt import check_halves
 from ..errors import InputError
 from ..hypernets import Hypernetwork
 from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
@@ -349,6 +350,23 @@ class Config:
         )
 
 
+@configuration
+class DoubtConfig(Config):
+    """Hyperparameters of a network that is taught to doubt, see `hyperlearn.doubt`."""
+
+    doubt: Annotated[Positive | None, OrNone] = None
+    """Weight of the doubt about outliers made from each batch; None for none."""
+
+
+def doubt_of(config: Config, setting: Setting) -> float | None:
+    """The weight of the doubt; raises `InputError` where it cannot be: tasks without classes, images without halves."""
+    weight = config.doubt if isinstance(config, DoubtConfig) else None
+    if weight is not None:
+        setting.objective.check_classes("doubt")
+        check_halves(setting.image_shape)
+    return weight
+
+
 class Learner(nn.Module, ABC):
     """One method at work. For each task: `begin_task`, then many `backward` and `after_step`, then `end_task`.
 
@@ -397,6 +415,10 @@ class Learner(nn.Module, ABC):
         """What to train on, of the training images of all tasks up to the present one: here, the present task's."""
         return seen[-1]
 
+    def steps(self, images: int) -> int:
+        """Training steps on the present task, of so many images."""
+        return self.config.steps(images)
+
     def begin_task(self, task: int) -> None:
         """Called before the first step of ``task``, and again where a run goes on from a checkpoint within it."""
 
@@ -425,6 +447,11 @@ class Learner(nn.Module, ABC):
         self.learned = task + 1
         if remember := getattr(self.rule, "remember", None):
             remember(task, train)
+
+    @property
+    def stored_by_rule(self) -> int:
+        """Values that a rule of inference keeps of each task, as its ``stored_per_task`` says; 0 without one."""
+        return int(getattr(self.rule, "stored_per_task", 0))
 
     def infer(self, logits: Tensor, images: Tensor) -> Prediction:
         """Which task each image is from: by the rule that was given, else by `infer_by_entropy`.

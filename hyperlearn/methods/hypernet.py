@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
+from ..doubt import loss_with_doubt
 from ..errors import InputError
 from ..fisher import fisher_information
 from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
@@ -42,6 +43,7 @@ from .base import (
     SCENARIOS,
     Config,
     Count,
+    DoubtConfig,
     Learner,
     NonNegative,
     OrNone,
@@ -50,6 +52,7 @@ from .base import (
     Sizes,
     check_outputs,
     configuration,
+    doubt_of,
     with_outputs,
 )
 
@@ -173,7 +176,7 @@ class GrowingConfig(PartConfig):
 
 
 @configuration
-class ClassifierConfig(HypernetConfig):
+class ClassifierConfig(HypernetConfig, DoubtConfig):
     """Hyperparameters of a classifier behind a hypernetwork."""
 
     output_heads: Annotated[Literal["per-task"] | None, OrNone] = None
@@ -330,7 +333,8 @@ class GeneratingLearner(Learner):
 
         Buffers of the target, such as the running statistics of batch norm, are kept for each task too and not counted.
         """
-        return self.hypernet.stored_per_task + (0 if self.regularizer is None else self.regularizer.stored_per_task)
+        penalty = 0 if self.regularizer is None else self.regularizer.stored_per_task
+        return self.hypernet.stored_per_task + penalty + self.stored_by_rule
 
     def get_extra_state(self) -> dict[str, object]:
         kept = None if self.regularizer is None else self.regularizer.state_dict()
@@ -371,6 +375,7 @@ class HypernetLearner(GeneratingLearner):
         target = setting.make_target(setting.starts[-1] if per_task else setting.classes)
         super().__init__(config, setting, target)
         self.heads = heads
+        self.doubt = doubt_of(config, setting)
         self.buffer_names = [name for name, _ in target.named_buffers()]
         for number, (_, buffer) in enumerate(target.named_buffers()):
             self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
@@ -392,8 +397,22 @@ class HypernetLearner(GeneratingLearner):
 
     def task_loss(self, batch: Batch) -> Tensor:
         """The loss of the network that the hypernetwork writes for the present task."""
-        outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
-        return self.setting.objective.loss(self.own_logits(outputs, self.learned), batch.labels)
+
+        def logits(images: Tensor) -> Tensor:
+            return self.own_logits(self.outputs(images, batch.rows), self.learned)
+
+        return loss_with_doubt(batch, logits, self.setting.objective.loss, self.weight_of_doubt())
+
+    def weight_of_doubt(self) -> float | None:
+        """The weight of the doubt in the next step."""
+        return self.doubt
+
+    def outputs(self, images: Tensor, rows: Tensor | None) -> Tensor:
+        """What the network that is written for the present task makes of ``images [n, *image]`` in a step: ``[n, K]``.
+
+        The first of them are those of the batch, and ``rows`` are theirs, as `Batch` has them.
+        """
+        return self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), images)
 
     def importance(self, task: int, train: Examples) -> Params:
         def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
