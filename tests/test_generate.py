@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from narrowing import narrow
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import hyperlearn as hl
 from hyperlearn.adapters import lora
 from hyperlearn.inference import task_logits
-from hyperlearn.methods import HypernetLearner, Parts
+from hyperlearn.methods import Parts
 from hyperlearn.replicas import train_replicas
 from hyperlearn.swap import check_target
 from hyperlearn.training import Run
@@ -254,7 +253,7 @@ LEARNERS = ["hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow"]
 
 
 def hypernet_of(run: Run) -> Any:
-    return narrow(HypernetLearner, run.learner).hypernet
+    return run.learner.get_submodule("hypernet")
 
 
 def learnt(method: str, target: Any, folder: Path | None = None, **changed: Any) -> Run:
