@@ -25,15 +25,6 @@ CHUNKED = (
     *("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow"),
     *("basis-growth", "hnet-gate", "lstm-net-gate"),
 )
-    "hnet",
-    "hnet-iwr",
-    "lstm-net",
-    "lstm-net-iwr",
-    "lstm-net-grow",
-    "basis-growth",
-    "hnet-gate",
-    "lstm-net-gate",
-)
 SMALL = {method: {"chunk_size": 100} for method in CHUNKED}
 
 every_method = pytest.mark.parametrize("method", METHODS)
