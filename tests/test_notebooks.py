@@ -128,7 +128,7 @@ def test_the_title_has_the_chapter_s_number(path):
 
 
 def chapters_without_a_link(text, own):
-    """What names another chapter and does not lead there. Chapters of other people's books are named with their title."""
+    """What names another chapter and does not lead there."""
     stems = {int(path.stem[:2]): path.stem for path in run.chapters()}
     text = re.sub(r"`[^`]*`|^#+ .*$", "", text, flags=re.M)
     wrong = [
