@@ -1,6 +1,10 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
     python benchmarks/bench.py [methods] [parts] [tasks] [cifar] [runs] [seeds] [workers] [--rounds N] [--results DIR]
+    python benchmarks/bench.py reference --reference PATH
+
+The second one times HNET beside the implementation of its authors, of which PATH is a copy
+(https://github.com/chrhenning/hypercl).
 
 All figures of a table are measured in one process, in turns: a round measures every contender once, so that what else
 the machine does hits all of them alike. A figure is the median over rounds, a ratio that of each round's ratios.
@@ -11,7 +15,8 @@ import argparse
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -27,7 +32,7 @@ from hyperlearn import sweeps
 from hyperlearn.data import Examples
 from hyperlearn.files import write_atomically
 from hyperlearn.hypernets import EmbeddingHypernet, SharedHead
-from hyperlearn.methods import METHODS, Config, Learner
+from hyperlearn.methods import METHODS, Config, HNETConfig, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
@@ -82,8 +87,7 @@ class Contender:
             hl.benchmarks.Task(data, data, data, names) for _ in range(tasks)
         )  # all tasks share the images: memory is what the method adds
         benchmark = hl.benchmarks.Benchmark("noise", benchmark_tasks)
-        scenarios = ("cl1",)
-        self.learner: Learner = config.learner_class(config, config.setting(benchmark, *scenarios)).to(device)
+        self.learner: Learner = config.learner_class(config, config.setting(benchmark, "cl1")).to(device)
         self.data, self.batch, self.device, self.steps = data, config.batch_size, device, steps or STEPS
         for task in range(learned):
             self.learner.begin_task(task)
@@ -119,7 +123,7 @@ def in_turns(contenders: dict[Any, Callable[[], float]], rounds: int) -> dict[An
     return figures
 
 
-def against(base: list[float], figures: list[float]) -> float:
+def against(base: Sequence[float], figures: Sequence[float]) -> float:
     """The median of the rounds' ratios."""
     return median(figure / floor for figure, floor in zip(figures, base, strict=True))
 
@@ -148,7 +152,7 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     small_numel = hl.count(hl.nets.parse(small["target"])((28, 28), 2))
     for method in ("hnet", "lstm-net"):
         ahead, here = Contender(method, device), Contender(method, device, lookahead=False)
-        hypernet = ahead.learner.hypernet
+        hypernet: Any = ahead.learner.hypernet
         assert writes_by_one_head(hypernet)
         weights = [parameter.detach().clone() for parameter in ahead.learner.parameters()]
         copies = [weight.clone() for weight in weights]
@@ -169,10 +173,14 @@ def bench_parts(device: torch.device, rounds: int) -> list[dict[str, Any]]:
             "penalty": here.turn,
             "lookahead": ahead.turn,
         }
-        floors = {
-            "one copy of the weights": lambda copy=copy: seconds_of(copy, device),
-            "features of all tasks": lambda features=features: seconds_of(features, device),
-            "all operations, on few numbers": lambda a=started, b=base_started: a.turn() - b.turn(),
+
+        def few_numbers(started: Contender = started, base: Contender = base_started) -> float:
+            return started.turn() - base.turn()
+
+        floors: dict[str, Callable[[], float]] = {
+            "one copy of the weights": partial(seconds_of, copy, device),
+            "features of all tasks": partial(seconds_of, features, device),
+            "all operations, on few numbers": few_numbers,
         }
         figures = in_turns(steps | floors, rounds)
         added = dict(figures)
@@ -237,7 +245,7 @@ CIFAR_STEPS = 2
 
 def bench_cifar(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     """A step of ResNet-32 behind LSTM_NET against the number of old tasks, regularized and grown."""
-    shared = {"device": device, "world": "cifar-10-100", "steps": CIFAR_STEPS, "tasks": 6}
+    shared: dict[str, Any] = {"device": device, "world": "cifar-10-100", "steps": CIFAR_STEPS, "tasks": 6}
     made = {
         (name, old): Contender(learned=old, **shared, **REGULARIZERS[name]) for name in COMPARED for old in range(6)
     }
@@ -311,7 +319,7 @@ def bench_seeds(device: torch.device, rounds: int) -> list[dict[str, Any]]:
         def alone(method: str = method, config: Config = config) -> float:
             return sum(train_alone(RunSpec(config, benchmark, ("cl1",), device=device.type)).result.seconds.train)
 
-        figures = in_turns({1: alone, SEEDS: lambda train=train: train(SEEDS)}, rounds)
+        figures = in_turns({1: alone, SEEDS: partial(train, SEEDS)}, rounds)
         rows += [
             {
                 "method": method,
@@ -354,6 +362,31 @@ def bench_workers(device: torch.device, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def bench_reference(folder: Path, device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """A step of HNET on Split MNIST for each number of old tasks: plain training, ours, and the reference's."""
+    from reference import Reference  # beside this file, which is no package
+
+    config = configure("hnet", "split-mnist")
+    assert isinstance(config, HNETConfig)
+    data = images(2).to(device)
+    turns: dict[tuple[str, int], Callable[[], float]] = {}
+    for old in range(5):
+        theirs = Reference(folder, config, data, device, learned=old, tasks=5)
+        turns[BASE, old] = Contender(BASE, device, learned=old).turn
+        turns["hnet", old] = Contender("hnet", device, learned=old).turn
+        turns["reference", old] = lambda theirs=theirs: theirs.turn(STEPS)  # type: ignore[misc]
+    figures = in_turns(turns, rounds)
+    rows = [
+        {"step": name, "old_tasks": str(old), "ms": 1e3 * median(times), "ratio": against(figures["hnet", old], times)}
+        for (name, old), times in figures.items()
+    ]
+    for name in (BASE, "hnet", "reference"):
+        every = [list(map(sum, zip(*(figures[each, old] for old in range(5)), strict=True))) for each in (name, "hnet")]
+        row = {"step": name, "old_tasks": "0 to 4", "ms": 200 * median(every[0]), "ratio": against(every[1], every[0])}
+        rows.append(row)
+    return rows
+
+
 TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
     "methods": bench_methods,
     "parts": bench_parts,
@@ -367,7 +400,13 @@ TABLES: dict[str, Callable[[torch.device, int], list[dict[str, Any]]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help=f"of {', '.join(TABLES)}; default: all")
+    parser.add_argument(
+        "tables",
+        nargs="*",
+        choices=[*TABLES, "reference", []],
+        help=f"of {', '.join(TABLES)}; default: all, and reference where --reference is given",
+    )
+    parser.add_argument("--reference", type=Path, metavar="PATH", help="a copy of the reference implementation")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -377,8 +416,13 @@ def main() -> None:
     device = pick_device(options.device)
     keep_freed_memory()  # as a training does
     where = environment(device)
-    for name in options.tables or TABLES:
-        rows = TABLES[name](device, options.rounds)
+    tables = dict(TABLES)
+    if options.reference:
+        tables["reference"] = partial(bench_reference, options.reference)
+    elif "reference" in options.tables:
+        parser.error("the table reference needs --reference PATH, a copy of the reference implementation")
+    for name in options.tables or tables:
+        rows = tables[name](device, options.rounds)
         path = options.results / "bench" / device.type / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         record = {"rounds": options.rounds, "steps": STEPS, "environment": where, "commit": commit(), "rows": rows}

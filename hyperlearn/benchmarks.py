@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,14 +10,14 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from . import cifar, datasets
+from .catalog import MADE_FOR as MADE_FOR
+from .catalog import SCENARIOS as SCENARIOS
+from .catalog import TASKS as TASKS
+from .catalog import Scenario as Scenario
 from .data import Examples, Source, channels_in_front, digits, in_pieces, mnist, rank_in_class
 from .datasets import Images
 from .errors import InputError
 from .objectives import Loss, Metric, Objective, objective
-
-Scenario = Literal["cl1", "cl2", "cl3"]
-SCENARIOS: tuple[Scenario, ...] = ("cl1", "cl2", "cl3")
-"""Task-, domain- and class-incremental learning (van de Ven & Tolias 2019)."""
 
 
 @dataclass(frozen=True)
@@ -584,22 +584,13 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
 """Every benchmark by its name on the command line."""
 
 
-TASKS = {
-    "split-digits": 5,
-    "permuted-digits": 10,
-    "split-mnist": 5,
-    "permuted-mnist": 10,
-    "split-fashion-mnist": 5,
-    "cifar-10-100": 6,
-}
-"""How many tasks each of `BENCHMARKS` has, unless it was changed."""
-
-MADE_FOR = dict.fromkeys(BENCHMARKS, SCENARIOS) | {"cifar-10-100": ("cl1",)}
-"""The ``scenarios`` of each of `BENCHMARKS`, for what is planned before images are read."""
+def check_name(name: str) -> None:
+    """Raise `InputError` with the names there are, unless ``name`` is one."""
+    if name not in BENCHMARKS:
+        raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
 
 
 def load(name: str, **options: float) -> Benchmark:
     """The benchmark called ``name``; raises `InputError` with the names there are."""
-    if name not in BENCHMARKS:
-        raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    check_name(name)
     return BENCHMARKS[name](**options)

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from .errors import InputError
 from .files import write_atomically
+
+Accuracies = dict[str, list[float | None]]
 
 
 class Callback:
@@ -43,8 +46,8 @@ class Callback:
     def on_task(self, run: Any) -> None:
         """After the last step of a task, before the method does what it does at a task's end."""
 
-    def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
-        """After all tasks were measured: for each scenario the accuracy on every task."""
+    def on_evaluate(self, run: Any, accuracy: Accuracies) -> None:
+        """After each task's measurement: for each scenario the accuracy on every task, None for those not measured."""
 
 
 Callbacks = Sequence[Callback]
@@ -122,9 +125,10 @@ class CSVWriter(Callback):
         if loss is not None and run.step % self.every == 0:
             self.rows.append((run.task, run.step, "loss", "", float(loss)))
 
-    def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
+    def on_evaluate(self, run: Any, accuracy: Accuracies) -> None:
         for scenario, row in accuracy.items():
-            self.rows += [(run.task, run.step, scenario, on, value) for on, value in enumerate(row)]
+            measured = [(on, value) for on, value in enumerate(row) if value is not None]
+            self.rows += [(run.task, run.step, scenario, on, value) for on, value in measured]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("task", "step", "what", "on", "value"), *self.rows])
         write_atomically(self.path, text.getvalue().encode())
@@ -152,40 +156,55 @@ class TensorBoard(Callback):
         if loss is not None and run.step % self.every == 0:
             self.writer.add_scalar("loss", float(loss), self.before + run.step)
 
-    def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
+    def on_evaluate(self, run: Any, accuracy: Accuracies) -> None:
         self.before += run.step
         for scenario, row in accuracy.items():
             for on, value in enumerate(row):
-                self.writer.add_scalar(f"{scenario}/task {on}", value, self.before)
+                if value is not None:
+                    self.writer.add_scalar(f"{scenario}/task {on}", value, self.before)
         self.writer.flush()
 
 
 class ProgressBar(Callback):
-    """Moves a bar of rich's every fifty steps."""
+    """Says every fifty steps how far a run is.
 
-    def __init__(self, bar: Progress) -> None:
-        self.bar, self.number = bar, bar.add_task("task 1", total=None)
+    Args:
+        show: called with the fraction that is done, and with the present task in words.
+    """
+
+    def __init__(self, show: Callable[[float, str], None]) -> None:
+        self.show = show
 
     def on_step(self, run: Any, loss: Tensor | None) -> None:
         if run.step % 50 == 0 or run.step == run.total:
             tasks = len(run.benchmark)
-            done = run.task + run.step / run.total
-            self.bar.update(self.number, completed=done, total=tasks, description=f"task {run.task + 1} of {tasks}")
+            self.show((run.task + run.step / run.total) / tasks, f"task {run.task + 1} of {tasks}")
 
 
 @contextmanager
 def progress_bar() -> Iterator[list[Callback]]:
-    """A bar on the terminal, for a training within; nothing where the output is no terminal.
+    """A bar on the terminal or in a notebook, for a training within; nothing where the output is neither.
+
+    `hyperlearn.fit` and `hyperlearn.run` show one by themselves. The bar goes when the training ends.
 
     Example::
 
         with progress_bar() as bar:
-            hl.fit("hnet", benchmark, callbacks=bar)
+            hl.trained.train(spec, callbacks=bar)
     """
     console = Console(stderr=True)
-    if not console.is_terminal:  # a bar that is only disabled leaves an empty line, with older versions of rich
+    if console.is_jupyter and find_spec("ipywidgets") is not None:
+        with _notebook_bar() as bar:
+            yield [bar]
+    elif console.is_terminal:
+        with _terminal_bar(console) as bar:
+            yield [bar]
+    else:  # a bar that is only disabled leaves an empty line, with older versions of rich
         yield []
-        return
+
+
+@contextmanager
+def _terminal_bar(console: Console) -> Iterator[ProgressBar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -193,4 +212,23 @@ def progress_bar() -> Iterator[list[Callback]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield [ProgressBar(bar)]
+        number = bar.add_task("task 1", total=None)
+        yield ProgressBar(lambda done, text: bar.update(number, completed=done, total=1, description=text))
+
+
+@contextmanager
+def _notebook_bar() -> Iterator[ProgressBar]:
+    # Not rich's own way in notebooks, which leaves an empty line behind.
+    from IPython.display import display
+    from ipywidgets import FloatProgress
+
+    widget = FloatProgress(max=1.0)
+    display(widget)
+
+    def show(done: float, text: str) -> None:
+        widget.value, widget.description = done, text
+
+    try:
+        yield ProgressBar(show)
+    finally:
+        widget.close()

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .files import check_alike, digest, load_tensors, save_tensors
 from .methods import Scenario
 from .results import Fraction, difference, file_part
+from .tensor_files import check_alike, digest, load_tensors, save_tensors
 
 EVERY = 1000
 """Steps between two checkpoints within a task; there is one at the end of each task too."""
 
-FORMAT = 7
+FORMAT = 8
 
 Time = Annotated[float, Ge(0)]
 
@@ -36,7 +36,7 @@ class Position:
 
     task: int
     step: int
-    accuracy: dict[str, list[list[float]]]
+    accuracy: dict[str, list[list[float | None]]]
     untrained: dict[str, list[float]]
     inferred: dict[str, Fraction | None]
     loss: list[list[float]]
@@ -53,8 +53,8 @@ class Position:
             if kept.keys() != set(scenarios):
                 raise InputError(f"there is something of {', '.join(kept)}, not of {', '.join(scenarios)}")
         for scenario in scenarios:
-            rows = [self.untrained[scenario], *self.accuracy[scenario]]
-            if [len(row) for row in rows] != [tasks] * (self.task + 1):
+            lengths = [len(self.untrained[scenario]), *map(len, self.accuracy[scenario])]
+            if lengths != [tasks] * (self.task + 1):
                 raise InputError("accuracies are missing")
         for of_tasks in (self.train_seconds, self.loss):
             if len(of_tasks) != self.task + (self.step > 0):

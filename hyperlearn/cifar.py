@@ -20,7 +20,8 @@ from torch import Tensor
 
 from .data import Source, check_free, check_name, folder
 from .errors import DataError, InputError, first_line
-from .files import check_file, load_tensors, save_tensors
+from .files import check_file
+from .tensor_files import load_tensors, save_tensors
 
 CLASSES = {
     "cifar-10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

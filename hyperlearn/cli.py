@@ -1,36 +1,23 @@
 """The command line: ``hyperlearn benchmarks | methods | run | predict | sweep | tune | table | data``."""
 
 import argparse
-import importlib
 import io
 import json
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 from typing import Any, NoReturn, get_args
 
-import torch
-from rich.console import Console
 from rich.table import Table
 
-from . import benchmarks, cifar, compiling, data, pictures, recipes, records, results, sweeps, tables, trained, tuning
-from .benchmarks import Benchmark
-from .callbacks import progress_bar
-from .compiling import Compile
-from .errors import DataError, InputError
-from .methods import METHODS, SCENARIOS, Config
-from .processor import flush_denormals
-from .recipes import Method
-from .results import Result
-from .spec import check_scenarios, check_seed, pick_device
-from .sweeps import Cluster, Training
+from . import plans, recipes, records, results, tables
+from .catalog import BENCHMARKS, METHODS, SCENARIOS, Compile
+from .errors import InputError
+from .terminal import console
 
 _OWN = "module:name"
 
@@ -49,11 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal may have no ±, and no lines for a table
     try:
         options, rest = _parser().parse_known_args(arguments)
-        if rest and options.command not in (_run, _tune):
+        if rest and not options.takes_hyperparameters:
             raise InputError(f"not understood: {' '.join(rest)}")
         options.rest = rest
-        with flush_denormals():  # before PyTorch starts the threads that take it over
-            options.command(options)
+        options.command(options)
         sys.stdout.flush()  # a full disk shows here, and not when the interpreter ends
     except InputError as error:
         print("hyperlearn:", *str(error).splitlines(), file=sys.stderr)  # what a file holds may have line breaks
@@ -82,14 +68,29 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _trainer(name: str) -> Callable[[argparse.Namespace], None]:
+    """A command of `hyperlearn.commands`, which is imported, and PyTorch with it, when it is called."""
+
+    def command(options: argparse.Namespace) -> None:
+        from . import commands
+        from .processor import flush_denormals
+
+        with flush_denormals():  # before PyTorch starts the threads that take it over
+            getattr(commands, name)(options)
+
+    return command
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="hyperlearn", description="Continual learning with hypernetworks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def command(name: str, function: Any, about: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, function: Callable[[argparse.Namespace], None], about: str, takes_hyperparameters: bool = False
+    ) -> argparse.ArgumentParser:
         # Prefixes of options are not taken for the option: a hyperparameter may begin like one.
         made = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
-        made.set_defaults(command=function)
+        made.set_defaults(command=function, takes_hyperparameters=takes_hyperparameters)
         return made
 
     listing = command("benchmarks", _benchmarks, "List the benchmarks.")
@@ -97,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = command("methods", _methods, "List the methods and their hyperparameters.")
     listing.add_argument("--json", action="store_true", help="as JSON, with every recipe and its sources")
 
-    run = command("run", _run, "Train a method on a benchmark, print what came out, write a record.")
-    run.add_argument("benchmark", help=f"{', '.join(benchmarks.BENCHMARKS)}, or one of your own: {_OWN}")
+    run = command("run", _trainer("run"), "Train a method on a benchmark, print what came out, write a record.", True)
+    run.add_argument("benchmark", help=f"{', '.join(BENCHMARKS)}, or one of your own: {_OWN}")
     run.add_argument("method", help=f"{', '.join(METHODS)}, or the configuration of one of your own: {_OWN}")
     run.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     run.add_argument("--seed", type=_natural, default=0, help="of initialisation and order (default 0)")
@@ -106,19 +107,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--save", type=Path, metavar="FILE", help="write what was trained, for hyperlearn predict")
     run.add_argument("--checkpoint", type=Path, help="keep checkpoints here; default: by the records, until done")
     _add_common(run)
+    run.add_argument(
+        "--evaluate", type=_evaluate, default="all", help="all tasks after each (default), after every N, or final"
+    )
     _add_resume(run)
     _add_compile(run)
     run.epilog = "Any hyperparameter of the method is an option too, for example --beta 0.1 or --iterations 500."
 
-    ask = command("predict", _predict, "Label images by what `run --save` has written.")
+    ask = command("predict", _trainer("predict"), "Label images by what `run --save` has written.")
     ask.add_argument("file", type=Path, help="what run --save has written")
     ask.add_argument("images", type=Path, help="an image, or a folder of images")
     ask.add_argument("--task", type=_natural, help="the task that the images are from, from 0; default: it is inferred")
     ask.add_argument("--device", default="auto", help="auto, cpu, cuda")
     ask.add_argument("--json", action="store_true", help="as JSON")
 
-    many = command("sweep", _sweep, "Make all records of a table, a figure or a comparison that are not there yet.")
-    many.add_argument("name", help=", ".join(sweeps.SWEEPS))
+    many = command(
+        "sweep", _trainer("sweep"), "Make all records of a table, a figure or a comparison that are not there yet."
+    )
+    many.add_argument("name", help=", ".join(plans.SWEEPS))
     many.add_argument("--seeds", type=_natural, default=5, help="runs of each method: seeds 0, 1, ... (default 5)")
     many.add_argument(
         "--benchmark", action="append", default=[], help="can be given several times; default: the table's"
@@ -130,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_resume(many)
     _add_compile(many)
 
-    tune = command("tune", _tune, "Search hyperparameters on validation images; every trial is kept.")
-    tune.add_argument("benchmark", help=f"{', '.join(benchmarks.BENCHMARKS)}, or one of your own: {_OWN}")
+    tune = command("tune", _trainer("tune"), "Search hyperparameters on validation images; every trial is kept.", True)
+    tune.add_argument("benchmark", help=f"{', '.join(BENCHMARKS)}, or one of your own: {_OWN}")
     tune.add_argument("method", help=f"{', '.join(METHODS)}, or the configuration of one of your own: {_OWN}")
     tune.add_argument("--scenario", help=f"{', '.join(SCENARIOS)}; default: all that one training serves, else cl1")
     tune.add_argument("--seeds", type=_natural, default=1, help="trainings at each point of the grid (default 1)")
@@ -147,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_schedule(table, "runs of the schedule of that name, from the folder of that name in RESULTS")
     table.add_argument("--json", action="store_true", help="as JSON")
 
-    command("data", _data, "Say where data is looked for, what is there, and how to get the rest.")
+    command("data", _trainer("data"), "Say where data is looked for, what is there, and how to get the rest.")
     return parser
 
 
@@ -177,6 +183,10 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _evaluate(text: str) -> str | int:
+    return text if text in ("all", "final") else _natural(text)
+
+
 def _natural(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
@@ -186,34 +196,26 @@ def _natural(text: str) -> int:
 
 
 def _benchmarks(options: argparse.Namespace) -> None:
-    _listing({name: _first_line(make) for name, make in benchmarks.BENCHMARKS.items()}, options.json)
+    _listing(BENCHMARKS, options.json)
 
 
 def _methods(options: argparse.Namespace) -> None:
     if not options.json:
-        _listing({name: _first_line(kind) for name, kind in METHODS.items()}, as_json=False)
+        _listing(METHODS, as_json=False)
         return
     made = {
         method: {
             benchmark: {
-                field.name: {
-                    "value": _value([getattr(one.config, field.name) for one in found]),
-                    "source": recipes.SOURCES[found[0].sources[field.name]],
-                }
-                for field in fields(found[0].config)
+                field: {"value": _value([one[field][0] for one in found]), "source": recipes.SOURCES[source]}
+                for field, (_, source) in found[0].items()
             }
-            for benchmark in benchmarks.BENCHMARKS
+            for benchmark in BENCHMARKS
             if method in recipes.methods(benchmark)
-            for found in [[recipes.recipe(method, benchmark, scenario) for scenario in SCENARIOS]]
+            for found in [[recipes.values(method, benchmark, scenario) for scenario in SCENARIOS]]
         }
         for method in METHODS
     }
     print(json.dumps(made, indent=1))
-
-
-def _first_line(described: object) -> str:
-    """What its docstring says first; nothing where Python runs without docstrings (PYTHONOPTIMIZE=2)."""
-    return next(iter((described.__doc__ or "").splitlines()), "")
 
 
 def _value(values: list[Any]) -> Any:
@@ -228,226 +230,6 @@ def _listing(lines: dict[str, str], as_json: bool) -> None:
     width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:{width}}  {line}")
-
-
-def _run(options: argparse.Namespace) -> None:
-    # Everything that can be wrong is looked at before anything is trained.
-    overrides = _overrides(options.rest)
-    method, own = _method(options.method), _own_benchmark(options.benchmark)
-    config = recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1", **overrides)
-    compiling.check(options.compile, pick_device(options.device))
-    results.check_writable(options.results)
-    if options.checkpoint:
-        results.check_writable(options.checkpoint)
-    if options.seeds < 1:
-        raise InputError("--seeds needs at least one")
-    if options.seeds > sweeps.MOST_SEEDS:
-        raise InputError(f"--seeds is at most {sweeps.MOST_SEEDS}, got {options.seeds}")
-    check_seed(options.seed + options.seeds - 1)
-    if options.seeds > 1 and options.compile == "on":
-        raise InputError("several seeds at once are one program already, which cannot be compiled; give --compile auto")
-    if options.seeds > 1 and options.save:
-        raise InputError("--save writes one training; leave --seeds out")
-    if options.save:
-        results.check_writable(options.save.parent)
-    benchmark = own or benchmarks.load(options.benchmark)
-    scenarios = check_scenarios(config, benchmark, [options.scenario] if options.scenario else None)
-    trainings = [
-        Training(benchmark, method, scenarios, seed, options.results, tuple(overrides.items()))
-        for seed in range(options.seed, options.seed + options.seeds)
-    ]
-    for training in trainings:
-        training.done()  # where there is the same record already, it is made anew
-        if not options.resume:
-            training.forget(options.checkpoint)
-    with progress_bar() as bar:
-        if len(trainings) == 1:
-            done = trainings[0].run(options.device, options.checkpoint, bar, options.compile)
-            made = [done.results]
-            if options.save:
-                done.save(options.save)
-        else:
-            made = sweeps.run_together(trainings, options.device, options.checkpoint, bar)
-    for results_of_one in made:
-        _print_results(list(results_of_one.values()))
-    for training in trainings:
-        for path in training.records:
-            print(path)
-    if options.save:
-        print(options.save)
-
-
-def _named(text: str) -> Any:
-    """What ``module:name`` names; the module is looked for in the present folder first, as ``python -m`` does."""
-    module, _, name = text.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), name)
-    except InputError:
-        raise
-    except Exception as error:  # a module may raise anything
-        raise InputError(f"{text}: cannot be imported ({type(error).__name__}: {error})") from error
-
-
-def _method(text: str) -> Method:
-    """A name, or the configuration that ``module:name`` names."""
-    if ":" not in text:
-        return text
-    found = _named(text)
-    if not isinstance(found, Config) and not (isinstance(found, type) and issubclass(found, Config)):
-        raise InputError(f"{text} is {type(found).__name__}, and no configuration or class of configurations")
-    return found
-
-
-def _own_benchmark(text: str) -> Benchmark | None:
-    """The benchmark that ``module:name`` names, or that a function so called returns; None for a name of ours."""
-    if ":" not in text:
-        if text not in benchmarks.BENCHMARKS:
-            benchmarks.load(text)  # says which there are
-        return None
-    found = _named(text)
-    found = found if isinstance(found, Benchmark) or not callable(found) else found()
-    if not isinstance(found, Benchmark):
-        raise InputError(f"{text} is {type(found).__name__}, and no Benchmark or function that returns one")
-    return found
-
-
-def _predict(options: argparse.Namespace) -> None:
-    asked = trained.load(options.file, device=options.device)
-    if not options.images.exists():
-        raise InputError(f"{options.images}: no such file or folder")
-    files = [options.images]
-    if options.images.is_dir():
-        files = sorted(p for p in options.images.rglob("*") if p.suffix.lower() in pictures.ENDINGS)
-    if not files:
-        raise InputError(f"no images below {options.images}; their names end in {', '.join(pictures.ENDINGS)}")
-    shape = asked.learner.setting.image_shape
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] not in (1, 3)):
-        raise InputError(f"{options.file} was trained on {tuple(shape)}, which no image file holds")
-    found = asked.predict(torch.stack([pictures.read(file, shape) for file in files]), options.task)
-    rows = [
-        {"file": str(file), "task": task if task >= 0 else None, "label": label, "class": asked.name(label, task)}
-        for file, label, task in zip(files, found.labels.tolist(), found.tasks.tolist(), strict=True)
-    ]
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        where = "" if row["task"] is None else f"task {row['task']}, "
-        print(f"{row['file']}: {where}label {row['label']}" + (f", {row['class']}" if row["class"] else ""))
-
-
-def _sweep(options: argparse.Namespace) -> None:
-    planned = sweeps.trainings(options.name, options.results, options.seeds, options.benchmark, options.schedule)
-    started, todo, ended = 0.0, 0, 0
-
-    def begin(trainings: int) -> None:
-        nonlocal started, todo
-        started, todo = time.monotonic(), trainings
-        print(f"{len(planned)} trainings, {len(planned) - todo} of them with records already", flush=True)
-
-    def report(training: Training, error: str | None) -> None:
-        nonlocal ended
-        ended += 1
-        left = timedelta(seconds=round((time.monotonic() - started) / ended * (todo - ended)))
-        what = "done" if error is None else "failed"
-        print(f"{ended} of {todo} {what}: {training}; about {left} left", flush=True)
-
-    sweeps.run(
-        planned,
-        cluster=Cluster(options.workers, options.scheduler),
-        device=options.device,
-        resume=options.resume,
-        compile=options.compile,
-        begin=begin,
-        report=report,
-    )
-
-
-def _tune(options: argparse.Namespace) -> None:
-    grid: dict[str, list[str]] = {}
-    for word in options.rest:
-        if word.startswith("--"):
-            grid[word[2:].replace("-", "_")] = []
-        elif not grid:
-            raise InputError(f"not understood: {word}")
-        else:
-            grid[list(grid)[-1]].append(word)
-    if not grid or not all(grid.values()):
-        raise InputError("name hyperparameters and the values to try, for example --beta 0.001 0.01")
-    pick_device(options.device)
-    method, own = _method(options.method), _own_benchmark(options.benchmark)
-    recipes.configure(method, own.name if own else options.benchmark, options.scenario or "cl1")  # before data is read
-    if own and options.tasks:
-        own = benchmarks.first(own, options.tasks)
-    learnt = own or tuning.validation_tasks(options.benchmark, options.tasks)
-    with progress_bar() as bar:
-        found = tuning.search(
-            method,
-            learnt,
-            grid,
-            options.results,
-            scenario=options.scenario,
-            seeds=options.seeds,
-            device=options.device,
-            callbacks=bar,
-        )
-    shown = Table(title=f"{options.method} on {options.benchmark}: accuracy on validation images, per cent")
-    varied = found.varied()
-    scenarios = list(found.trials[0].accuracy)
-    for name in (*varied, *scenarios, "n"):
-        shown.add_column(name)
-    for point in found.points():
-        each = [100 * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
-        figures = [f"{figure:.2f}" for figure in each]
-        shown.add_row(*(str(point.config.get(name, "none")) for name in varied), *figures, str(len(point.trials)))
-    _console().print(shown)
-
-
-def _overrides(rest: list[str]) -> dict[str, str]:
-    """``--beta 0.1 --chunk-size=5`` as ``{"beta": "0.1", "chunk_size": "5"}``."""
-    made: dict[str, str] = {}
-    words = iter(rest)
-    for word in words:
-        if not word.startswith("--"):
-            raise InputError(f"not understood: {word}")
-        name, equals, value = word[2:].partition("=")
-        if not equals:
-            found = next(words, None)
-            if found is None:
-                raise InputError(f"{word} needs a value")
-            value = found
-        made[name.replace("-", "_")] = value
-    return made
-
-
-def _print_results(made: list[Result]) -> None:
-    first = made[0]
-    scale, metric, unit = results.shown_as(made)
-    shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}")
-    shown.add_column("scenario")
-    for number in range(len(first.accuracy_matrix)):
-        shown.add_column(f"task {number + 1}", justify="right")
-    for heading in ("average", "during", "forgetting", "task found"):
-        shown.add_column(heading, justify="right")
-    for result in made:
-        metrics = result.metrics
-        numbers = [
-            *result.accuracy_matrix[-1],
-            metrics.average_accuracy,
-            metrics.during_accuracy,
-            metrics.forgetting,
-            metrics.task_inference_accuracy,
-        ]
-        shown.add_row(result.scenario, *("-" if x is None else f"{scale * x:.2f}" for x in numbers))
-    _console().print(shown)
-
-
-def _console() -> Console:
-    """Output that is not a terminal gets the whole width of a table instead of 80 columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -509,43 +291,7 @@ def _table(options: argparse.Namespace) -> None:
         gap = "-" if cell.gap is None else f"{cell.gap:+.2f}"
         verdict = [] if schedule else [cell.verdict]
         shown.add_row(cell.method, cell.benchmark, cell.scenario, cell.task, paper, measured, interval, gap, *verdict)
-    _console().print(shown)
-
-
-def _data(options: argparse.Namespace) -> None:
-    folder = data.folder()
-    print(f"data folder: {folder} (change it with HYPERLEARN_DATA)")
-    print("digits: ready, they ship inside scikit-learn")
-    damaged: list[DataError] = []
-
-    @contextmanager
-    def reading(name: str, place: Path) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            print(f"{name}: damaged, in {place}")
-            damaged.append(error)
-
-    for name, kind in data.MNIST_LIKE.items():
-        where = folder / kind / "raw"
-        if not data.mnist_present(name):
-            print(f"{name}: not there; downloaded on first use, or put its four unpacked IDX files into {where}")
-            continue
-        with reading(name, where):
-            data.mnist(name)
-            print(f"{name}: ready, in {where}")
-    for name in cifar.CLASSES:
-        place, cached = cifar.find(name), cifar.cached(name)
-        if place is None:
-            print(f"{name}: not there; downloaded into {folder} on first use, or {cifar.wanted(name)}")
-            continue
-        print(f"reading {place}; the first time this may take a minute", file=sys.stderr, flush=True)
-        with reading(name, place):
-            source = cifar.load(name)
-            images = f"{len(source.train_labels):,} training and {len(source.test_labels):,} test images"
-            print(f"{name}: ready, {images} in {place}" + (f", decoded into {cached}" if cached.exists() else ""))
-    if damaged:
-        raise damaged[0]
+    console().print(shown)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from .catalog import Compile
 from .errors import InputError
-
-Compile = Literal["auto", "on", "off"]
 
 PAYS_FROM = 5_000
 """Training steps of a run, from which on ``auto`` takes compiling for worth its time."""

@@ -26,11 +26,9 @@ def fisher_information(
     images: Images,
     labels: Tensor,
     *,
-    buffers: Mapping[str, Tensor] | None = None,
     loss: SampleLoss = cross_entropy,
     names: Selection = "trainable",
     form: Literal["auto", "per-sample", "outer"] = "auto",
-    batch_size: int | None = None,
 ) -> Params:
     r"""Diagonal empirical Fisher information of the target's parameters.
 
@@ -50,27 +48,23 @@ def fisher_information(
     Args:
         target: the network; its parameters are not used, and nothing about it is changed.
         params: the parameters :math:`\theta`, as ``functional_call`` takes them. Those that have no importance, such
-            as frozen ones (``requires_grad=False``), may be left out; the target's own values are taken then.
+            as frozen ones (``requires_grad=False``), may be left out, and so may buffers (running statistics of batch
+            norm); the target's own values are taken then.
         images: ``[n, *image]``, floating point, or ``uint8`` (0 to 255), which becomes floats in [0, 1].
         labels: ``[n]``, ``int64``, or whatever ``loss`` takes of each sample, such as targets ``[n, outputs]``.
-        buffers: the target's buffers (running statistics of batch norm); default: those it has.
         loss: the negative log-likelihood of one sample. For a network with several heads it picks the head, as in
             ``lambda logits, label: cross_entropy(logits[:, 2:4], label)``.
         names: of which parameters: ``"trainable"`` for all that are not frozen, or shell patterns of names; those that
             a hypernetwork generates are ``hypernet.layout.names``.
         form: ``"per-sample"`` for any target, ``"outer"`` for an `MLP`; ``"auto"`` takes ``"outer"`` where it can. The
             value is the same.
-        batch_size: samples whose gradients are in memory at once, each as large as the network, and again for the
-            squares. Default: 16 on a CPU, where larger is slower because it leaves the cache, else 128; and 1,000 in
-            the form ``"outer"``, which needs memory for activations only.
 
     Returns:
         A dictionary like ``params`` of those parameters alone, of values >= 0.
 
     Raises:
         InputError: parameters that do not fit the target, no images, labels that do not fit the logits (looked at with
-            the default ``loss`` alone), a form that does not fit the target, ``batch_size`` < 1, or a result that is
-            NaN or infinite.
+            the default ``loss`` alone), a form that does not fit the target, or a result that is NaN or infinite.
 
     Example, a coin that shows heads in one of four flips, and the log-odds of heads; F = p (1 - p):
         >>> coin = torch.nn.Linear(1, 1, bias=False)
@@ -83,7 +77,8 @@ def fisher_information(
     """
     layout = ParamLayout.of(target, names)
     fixed = others(target, layout)
-    layout.check({name: p for name, p in params.items() if name not in fixed})
+    buffers = {name for name, _ in target.named_buffers()} & params.keys()
+    layout.check({name: p for name, p in params.items() if name not in fixed and name not in buffers})
     if any(tuple(params[name].shape) != shape for name, shape in zip(layout.names, layout.shapes, strict=True)):
         raise InputError("parameters of one network are needed, and these are of several")
     if len(images) == 0 or len(labels) != len(images) or (loss is cross_entropy and labels.dim() != 1):
@@ -93,10 +88,8 @@ def fisher_information(
         )
     if form not in ("auto", "per-sample", "outer"):
         raise InputError(f"no form {form!r}; there are auto, per-sample, outer")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size must be >= 1, got {batch_size}")
     theta = {name: params[name].detach() for name in layout.names}
-    state = {name: buffer.detach() for name, buffer in (buffers or {}).items()}
+    state = {name: params[name].detach() for name in buffers}
     state |= {name: params.get(name, p).detach() for name, p in fixed.items()}
     total = {name: torch.zeros_like(p) for name, p in theta.items()}
     with evaluating(target):
@@ -106,8 +99,7 @@ def fisher_information(
                 f"the outer form needs a hyperlearn.nets.MLP as it was made, and this is a {type(target).__name__}, or "
                 "one with hooks, pruning or parametrizations"
             )
-        if batch_size is None:
-            batch_size = 1000 if outer else 16 if images.device.type == "cpu" else 128
+        batch_size = _at_once(outer, images.device)
         squares = _outer if outer else _per_sample
         if loss is cross_entropy:
             logits = call_with(target, theta | state, as_float(images[:1]))
@@ -121,6 +113,14 @@ def fisher_information(
         if not bool(value.isfinite().all()):
             raise InputError(f"the Fisher information of {name} is NaN or infinite; see to the images and parameters")
     return fisher
+
+
+def _at_once(outer: bool, device: torch.device) -> int:
+    """Samples whose gradients are in memory together, each as large as the network, and again for the squares.
+
+    The outer form needs memory for activations only. On a CPU more samples are slower, because they leave the cache.
+    """
+    return 1000 if outer else 16 if device.type == "cpu" else 128
 
 
 def _per_sample(

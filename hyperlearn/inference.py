@@ -15,7 +15,8 @@ from .swap import call_with
 InferenceRule = Callable[[Tensor, Tensor], Tensor]
 """Which task each image is from: of the logits ``[T, B, K]`` of all tasks' networks and the images ``[B, *image]`` that
 they were computed of, the tasks ``[B]``. A rule that learns something of each task is an `nn.Module` with a method
-``remember(task, examples)``, which is called when the task ends."""
+``remember(task, examples)``, which is called when the task ends, and an attribute ``stored_per_task``, the number of
+values that it keeps of each task."""
 
 
 class Prediction(NamedTuple):
@@ -126,13 +127,7 @@ def infer_by_entropy(logits: Tensor, classes: Sequence[int] = ()) -> Prediction:
         Prediction(labels=tensor([0]), tasks=tensor([1]))
     """
     largest = logits.topk(min(2, logits.shape[-1]), -1).values  # [T, B, 2]
-    finite = largest[..., 0].isfinite()  # NaN counts as the largest
-    if not bool(finite.all()):  # a wait for the device, right before that of the evaluation
-        task = int(finite.all(1).logical_not().nonzero()[0])
-        raise InputError(
-            f"task {task} gives logits that are NaN, +inf, or -inf for all classes, from which no task can be "
-            "inferred; finite ones are needed, and -inf for a class that is masked"
-        )
+    _check_finite(largest[..., 0])
     entropies = entropy(logits)  # [T, B]
     if len({*classes}) > 1:
         if min(classes) == 1:
@@ -143,6 +138,46 @@ def infer_by_entropy(logits: Tensor, classes: Sequence[int] = ()) -> Prediction:
     margins = largest[..., 0] - largest[..., -1]
     tasks = margins.masked_fill(entropies > entropies.amin(0), -torch.inf).argmax(0)  # [B]
     return Prediction(of_task(logits, tasks).argmax(-1), tasks)
+
+
+def infer_by_density(logits: Tensor, images: Tensor) -> Tensor:
+    r"""Take each image to be from the task whose network holds it for the likeliest: Bayes' rule.
+
+    .. math:: \hat t = \arg\max_t \log p(x \mid t), \qquad p(x \mid t) = \sum_y p(x, y \mid t)
+
+    where logits are log densities, as those of a `hyperlearn.nets.Density` are, and no task is likelier than another
+    beforehand. Of a classifier's logits the sum is minus its free energy (Liu et al. 2020, arXiv 2010.03759), which is
+    no density: it may be as high on what the network never saw.
+
+    An `InferenceRule`, for ``infer=`` of `hyperlearn.fit`.
+
+    Args:
+        logits: ``[T, B, K]``, of all tasks learnt so far; -inf for classes that a task does not have.
+        images: ``[B, *image]``, which are not looked at again.
+
+    Returns:
+        tasks ``[B]``.
+
+    Raises:
+        InputError: a logit that is NaN or +inf, or an image of whose classes all are masked by -inf.
+
+    Example, the second task's network holds the image for likelier, though it is less sure of the class:
+        >>> infer_by_density(torch.tensor([[[-90.0, -50.0]], [[-20.0, -21.0]]]), torch.zeros(1, 4))
+        tensor([1])
+    """
+    _check_finite(logits.amax(-1))
+    return logits.logsumexp(-1).argmax(0)
+
+
+def _check_finite(largest: Tensor) -> None:
+    """Raise `InputError` for largest logits ``[T, B]`` that are not finite; NaN counts as the largest."""
+    finite = largest.isfinite()
+    if not bool(finite.all()):  # a wait for the device, right before that of the evaluation
+        task = int(finite.all(1).logical_not().nonzero()[0])
+        raise InputError(
+            f"task {task} gives logits that are NaN, +inf, or -inf for all classes, from which no task can be "
+            "inferred; finite ones are needed, and -inf for a class that is masked"
+        )
 
 
 def of_task(logits: Tensor, tasks: Tensor) -> Tensor:

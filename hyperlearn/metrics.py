@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 from .errors import InputError
 
-AccuracyMatrix = Sequence[Sequence[float]]
-"""``R[i][j]``: accuracy on the test images of task j after learning task i, a fraction in [0, 1]."""
+AccuracyMatrix = Sequence[Sequence[float | None]]
+"""``R[i][j]``: accuracy on the test images of task j after learning task i, a fraction in [0, 1].
+
+None where it was not measured; ``evaluate`` of `hyperlearn.spec.RunSpec` says what is.
+"""
 
 
 def average_accuracy(matrix: AccuracyMatrix) -> float:
@@ -16,7 +19,7 @@ def average_accuracy(matrix: AccuracyMatrix) -> float:
         0.8
     """
     _square(matrix)
-    return sum(matrix[-1]) / len(matrix)
+    return sum(_at(matrix, -1, j) for j in range(len(matrix))) / len(matrix)
 
 
 def during_accuracy(matrix: AccuracyMatrix) -> float:
@@ -27,7 +30,7 @@ def during_accuracy(matrix: AccuracyMatrix) -> float:
         1.0
     """
     _square(matrix)
-    return sum(row[i] for i, row in enumerate(matrix)) / len(matrix)
+    return sum(_at(matrix, i, i) for i in range(len(matrix))) / len(matrix)
 
 
 def forgetting(matrix: AccuracyMatrix) -> float | None:
@@ -35,7 +38,7 @@ def forgetting(matrix: AccuracyMatrix) -> float | None:
 
     .. math:: \frac{1}{T-1} \sum_{j<T} \left( \max_{j \le i < T} R_{ij} - R_{Tj} \right)
 
-    None where there is one task.
+    None where there is one task, and where one of these accuracies was not measured.
 
     Example:
         >>> forgetting([[1.0, 0.5], [0.6, 1.0]])
@@ -43,7 +46,13 @@ def forgetting(matrix: AccuracyMatrix) -> float | None:
     """
     _square(matrix)
     tasks = len(matrix)
-    drops = [max(matrix[i][j] for i in range(j, tasks - 1)) - matrix[-1][j] for j in range(tasks - 1)]
+    drops = []
+    for j in range(tasks - 1):
+        learnt = [row[j] for row in matrix[j:-1]]
+        known = [value for value in learnt if value is not None]
+        if len(known) < len(learnt):
+            return None
+        drops.append(max(known) - _at(matrix, -1, j))
     return sum(drops) / len(drops) if drops else None
 
 
@@ -59,7 +68,7 @@ def backward_transfer(matrix: AccuracyMatrix) -> float | None:
         -0.4
     """
     _square(matrix)
-    changes = [matrix[-1][j] - matrix[j][j] for j in range(len(matrix) - 1)]
+    changes = [_at(matrix, -1, j) - _at(matrix, j, j) for j in range(len(matrix) - 1)]
     return sum(changes) / len(changes) if changes else None
 
 
@@ -84,10 +93,17 @@ def forward_transfer(matrix: AccuracyMatrix, untrained: Sequence[float]) -> floa
     _square(matrix)
     if len(untrained) != len(matrix):
         raise InputError(f"{len(untrained)} accuracies before training, but {len(matrix)} tasks")
-    gains = [matrix[j - 1][j] - untrained[j] for j in range(1, len(matrix))]
+    gains = [_at(matrix, j - 1, j) - untrained[j] for j in range(1, len(matrix))]
     return sum(gains) / len(gains) if gains else None
 
 
 def _square(matrix: AccuracyMatrix) -> None:
     if not matrix or any(len(row) != len(matrix) for row in matrix):
         raise InputError("an accuracy matrix has as many columns as rows, one of each for a task")
+
+
+def _at(matrix: AccuracyMatrix, i: int, j: int) -> float:
+    value = matrix[i][j]
+    if value is None:
+        raise InputError(f"the accuracy on task {j} after learning task {i % len(matrix)} was not measured")
+    return value

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .errors import InputError
+from .metrics import AccuracyMatrix
 from .results import Result, by_seed, shown_as
 from .tables import Comparison
 
@@ -45,19 +46,17 @@ def new(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6
     return figure, axes
 
 
-def accuracy_matrix(
-    matrix: Sequence[Sequence[float]], names: Sequence[str] | None = None, ax: Axes | None = None
-) -> Figure:
+def accuracy_matrix(matrix: AccuracyMatrix, names: Sequence[str] | None = None, ax: Axes | None = None) -> Figure:
     """Accuracy on each task (columns) after learning each task (rows), in per cent.
 
-    Cells above the diagonal, of tasks not learnt yet, are printed in gray.
+    Cells above the diagonal, of tasks not learnt yet, are printed in gray; what was not measured stays empty.
 
     Args:
         matrix: ``[T][T]``, fractions.
         names: of the tasks; default: their numbers from 1.
         ax: where to draw; default: a new figure.
     """
-    values = 100 * np.array(matrix)
+    values = 100 * np.array(matrix, dtype=float)
     tasks = len(values)
     names = names or [str(number + 1) for number in range(tasks)]
     if ax is None:
@@ -67,6 +66,8 @@ def accuracy_matrix(
     ax.imshow(np.where(learnt, values, np.nan), vmin=0, vmax=100, cmap="cividis", aspect="auto")
     for i in range(tasks):
         for j in range(tasks):
+            if np.isnan(values[i, j]):
+                continue
             dark = learnt[i, j] and values[i, j] < 55
             color = ("white" if dark else "black") if learnt[i, j] else "#767676"
             ax.text(j, i, f"{values[i, j]:.1f}", ha="center", va="center", color=color, fontsize=10)
@@ -111,7 +112,8 @@ def accuracy_over_time(
     tasks = 0
     for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
         results = _one_curve(label, given)
-        curves = np.array([[scale * mean(row[: i + 1]) for i, row in enumerate(r.accuracy_matrix)] for r in results])
+        matrices = [scale * np.array(r.accuracy_matrix, dtype=float) for r in results]  # NaN where none was measured
+        curves = np.array([[row[: i + 1].mean() for i, row in enumerate(matrix)] for matrix in matrices])
         tasks = max(tasks, curves.shape[1])
         spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
         ax.errorbar(

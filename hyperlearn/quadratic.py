@@ -42,12 +42,16 @@ class QuadraticPenalty(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.layout = ParamLayout.of(module)
-        # A list, so that they are not registered here.
-        self.params: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        self._module = (module,)  # in a tuple, so that its parameters are not registered here
         flat = self.flat()
         self.register_buffer("weight", torch.zeros_like(flat))
         self.register_buffer("center", flat)
         self.register_buffer("rest", flat.new_zeros(()))
+
+    @property
+    def params(self) -> list[Tensor]:
+        """The network's parameters, those that are trained; a move to a device may put others in their place."""
+        return [p for p in self._module[0].parameters() if p.requires_grad]
 
     def flat(self) -> Tensor:
         """A copy of the network's parameters as one vector [N]."""

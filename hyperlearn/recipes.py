@@ -1,28 +1,39 @@
 """The paper's experiments: every hyperparameter of every method on every benchmark, with its source.
 
-A recipe is data: a frozen configuration, and for each of its fields a word on where the number comes from.
+The table ``recipes.csv`` holds them. A recipe of it is a frozen configuration, and for each of its fields a word on
+where the number comes from.
 """
 
+from __future__ import annotations
+
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
-from .benchmarks import Benchmark
+from .catalog import METHODS, SCENARIOS, Scenario
 from .errors import InputError
-from .methods import METHODS, SCENARIOS, Config, PartConfig, Parts, Scenario
 from .results import Result, as_recorded, differing
-from .spec import RunSpec, check_benchmark, method_name
+
+if TYPE_CHECKING:  # PyTorch comes with these: whoever reads recipes, for a table, does not wait for it
+    from .benchmarks import Benchmark
+    from .methods import Config
+    from .spec import RunSpec
 
 SOURCES = {
     "paper": "Chandra et al. 2022, arXiv 2209.07712, section 4.1",
     "rule": "the paper's rule (section 4.2): no more trainable parameters than HNET; the largest chunk that keeps it",
     "vO": "von Oswald et al. 2020, arXiv 1906.00695, appendix C, and their published code",
     "vdV": "van de Ven & Tolias 2019, arXiv 1904.07734, and their published code",
+    "hendrycks": "Hendrycks, Mazeika & Dietterich 2019, arXiv 1812.04606, section 4.3",
     "tuned": "the best of a search on validation images, a sixth of the training images; see results/tuning",
     "as hnet": "the same as for HNET",
     "as lstm-net": "the same as for LSTM_NET",
+    "trials": "our choice by single trainings, measured on validation images, a sixth of the training images",
     "ours": "our choice",
 }
 """What the short names in a recipe stand for."""
@@ -35,318 +46,81 @@ class Recipe:
     config: Config
     sources: Mapping[str, str]
 
-    @classmethod
-    def of(cls, kind: type[Config], **values: tuple[Any, str]) -> "Recipe":
-        """A recipe from ``field=(value, source)`` pairs; every field has to be given, none is left to a default."""
-        names = {field.name for field in fields(kind)}
-        if names != set(values):
-            raise InputError(
-                f"{kind.__name__}: the recipe's fields differ from {sorted(names)} in {sorted(names ^ set(values))}"
-            )
-        config = kind(**{name: value for name, (value, _) in values.items()})
-        return cls(config, {name: source for name, (_, source) in values.items()})
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table ``recipes.csv``: what a field is on some benchmarks, for some methods.
+
+    Benchmarks and methods are names with spaces between them, or ``all``. Where several rows fit, one that names the
+    benchmark goes before ``all``, then one that names the method, then one that names the scenario.
+    """
+
+    benchmark: str
+    method: str
+    scenario: str
+    """Empty for all."""
+    field: str
+    value: str
+    """As the command line has it."""
+    source: str
+    """A name in `SOURCES`."""
+
+    def fits(self, method: str, benchmark: str, scenario: Scenario) -> tuple[bool, bool, bool] | None:
+        """How closely it names them, for comparison; None where it is about others.
+
+        Example:
+            >>> Row("all", "hnet hnet-iwr", "", "beta", "0.1", "ours").fits("hnet", "split-mnist", "cl1")
+            (False, True, False)
+        """
+        if "all" not in self.benchmark and benchmark not in self.benchmark.split():
+            return None
+        if "all" not in self.method and method not in self.method.split():
+            return None
+        if self.scenario not in ("", scenario):
+            return None
+        return self.benchmark != "all", self.method != "all", self.scenario != ""
 
 
-Values = dict[str, tuple[Any, str]]
+@cache
+def rows() -> tuple[Row, ...]:
+    """All recipes, as one table.
 
-_STEADY: Values = {
-    "epochs": (None, "vO"),
-    "weight_decay": (None, "vO"),
-    "clip_norm": (None, "vO"),
-    "schedule": (None, "vO"),
-    "augmentation": (None, "vO"),
-    "precision": (None, "vO"),
-    "images_per_class": (None, "ours"),
-}
-"""What a benchmark does without, unless it says otherwise."""
-
-_WHOLE: Values = {"generate": (None, "vO"), "base": (None, "vO")}
-"""Every hypernetwork of the papers generates its whole target, and adds nothing to it."""
-
-_TRAINING: dict[str, Values] = {
-    "split-mnist": {
-        "target": ("mlp-400-400", "vO"),
-        "iterations": (2000, "vO"),
-        "batch_size": (128, "vO"),
-        "learning_rate": (1e-3, "vO"),
-    },
-    "permuted-mnist": {
-        "target": ("mlp-1000-1000", "vO"),
-        "iterations": (5000, "vO"),
-        "batch_size": (128, "vO"),
-        "learning_rate": (1e-4, "vO"),
-    },
-    # After epochs 80, 120, 160 and 180 of 200. (In their code "epoch > 80", counted from 0, is one epoch later.)
-    "cifar-10-100": {
-        "target": ("resnet-32", "vO"),
-        "iterations": (None, "vO"),
-        "epochs": (200, "vO"),
-        "batch_size": (32, "vO"),
-        "learning_rate": (1e-3, "vO"),
-        "schedule": (((0.4, 0.1), (0.6, 0.01), (0.8, 1e-3), (0.9, 5e-4)), "vO"),
-        "augmentation": ("flip-crop", "vO"),
-    },
-    # The digits are for tests and for the quick profile: small enough for seconds on two cores.
-    "split-digits": {
-        "target": ("mlp-100-100", "ours"),
-        "iterations": (300, "ours"),
-        "batch_size": (64, "ours"),
-        "learning_rate": (3e-3, "ours"),
-    },
-    "permuted-digits": {
-        "target": ("mlp-100-100", "ours"),
-        "iterations": (300, "ours"),
-        "batch_size": (64, "ours"),
-        "learning_rate": (3e-3, "ours"),
-    },
-}
-
-_HNET: dict[str, Values] = {
-    "split-mnist": {
-        "chunk_size": (42_000, "vO"),
-        "task_dim": (96, "vO"),
-        "chunk_dim": (96, "vO"),
-        "hidden": ((10, 10), "vO"),
-        "activation": ("relu", "vO"),
-        "beta": (0.01, "vO"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "permuted-mnist": {
-        "chunk_size": (78_000, "vO"),
-        "task_dim": (24, "vO"),
-        "chunk_dim": (8, "vO"),
-        "hidden": ((25, 25), "vO"),
-        "activation": ("elu", "vO"),
-        "learning_rate": (3e-4, "tuned"),
-        "beta": (0.001, "tuned"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "cifar-10-100": {
-        "chunk_size": (7_000, "vO"),
-        "task_dim": (32, "vO"),
-        "chunk_dim": (32, "vO"),
-        "hidden": ((), "vO"),
-        "activation": ("relu", "vO"),
-        "beta": (0.05, "vO"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "split-digits": {
-        "chunk_size": (1_400, "ours"),
-        "task_dim": (32, "ours"),
-        "chunk_dim": (32, "ours"),
-        "hidden": ((10, 10), "vO"),
-        "activation": ("relu", "vO"),
-        "beta": (0.01, "vO"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-}
-_HNET["permuted-digits"] = _HNET["split-digits"]
-
-_LSTM_NET: dict[str, Values] = {
-    "split-mnist": {
-        "chunk_size": (6_100, "rule"),
-        "task_dim": (96, "paper"),
-        "chunk_dim": (96, "paper"),
-        "hidden_size": (64, "paper"),
-        "learning_rate": (3e-4, "tuned"),
-        "beta": (0.001, "tuned"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "permuted-mnist": {
-        "chunk_size": (30_550, "rule"),
-        "task_dim": (96, "paper"),
-        "chunk_dim": (96, "paper"),
-        "hidden_size": (64, "paper"),
-        "learning_rate": (3e-4, "tuned"),
-        "beta": (0.001, "tuned"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "cifar-10-100": {
-        "chunk_size": (2_120, "rule"),
-        "task_dim": (96, "paper"),
-        "chunk_dim": (96, "paper"),
-        "hidden_size": (128, "paper"),
-        "beta": (0.05, "vO"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-    "split-digits": {
-        "chunk_size": (660, "rule"),
-        "task_dim": (32, "ours"),
-        "chunk_dim": (32, "ours"),
-        "hidden_size": (16, "ours"),
-        "beta": (0.01, "vO"),
-        "lookahead": (True, "vO"),
-        "regularizer_form": ("auto", "ours"),
-    },
-}
-_LSTM_NET["permuted-digits"] = _LSTM_NET["split-digits"]
+    Example:
+        >>> [(row.benchmark, row.value) for row in rows() if "lstm-net-iwr" in row.method and row.field == "beta"][0]
+        ('split-mnist', '0.001')
+    """
+    text = (files("hyperlearn") / "recipes.csv").read_text(encoding="utf-8")
+    return tuple(Row(**row) for row in csv.DictReader(text.splitlines()))
 
 
-def _without(values: Values, *names: str) -> Values:
-    return {name: value for name, value in values.items() if name not in names}
+@cache
+def _rows_of(method: str, benchmark: str, scenario: Scenario) -> dict[str, Row]:
+    """The row of each field of ``method`` on ``benchmark``."""
+    found: dict[str, tuple[tuple[bool, bool, bool], Row]] = {}
+    for row in rows():
+        rank = row.fits(method, benchmark, scenario)
+        if rank is not None and (row.field not in found or rank > found[row.field][0]):
+            found[row.field] = (rank, row)
+    return {name: row for name, (_, row) in found.items()}
 
 
-def _borrowed(values: Values, method: str) -> Values:
-    """What was tuned for ``method`` was not tuned for one that borrows it."""
-    return {name: (value, f"as {method}" if source == "tuned" else source) for name, (value, source) in values.items()}
+def _plain(text: str) -> Any:
+    """What a value's text stands for. One with a comma is several, in one with a colon each is a pair.
 
+    Example:
+        >>> [_plain(text) for text in ("0.1", "400,400", ",", "0.4:0.1,0.8:0.01", "none", "mlp-400-400")]
+        [0.1, (400, 400), (), ((0.4, 0.1), (0.8, 0.01)), None, 'mlp-400-400']
+    """
+    if "," in text or ":" in text:
+        parts = [part.split(":") if ":" in part else part for part in text.split(",") if part]
+        return tuple(tuple(map(_plain, part)) if isinstance(part, list) else _plain(part) for part in parts)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"none": None, "true": True, "false": False}.get(text, text)
 
-def _iwr(own: dict[str, Values], method: str) -> dict[str, Values]:
-    """The importance-weighted regularizer in the place of the output regularizer, at the same strength."""
-    extra: Values = {"normalization": ("mean", "ours"), "exact": (False, "ours")}
-    return {
-        name: _borrowed(_without(values, "regularizer_form"), method) | {"beta": (values["beta"][0], "ours")} | extra
-        for name, values in own.items()
-    }
-
-
-def _grow(own: dict[str, Values]) -> dict[str, Values]:
-    """Growth in the place of the output regularizer: as many parameters are trained at a time."""
-    extra: Values = {"head": ("per-task", "paper"), "warm_start": (False, "ours")}
-    kept = {name: _without(values, "beta", "lookahead", "regularizer_form") for name, values in own.items()}
-    return {name: _borrowed(values, "lstm-net") | extra for name, values in kept.items()}
-
-
-_DGR: dict[str, Values] = {
-    "split-mnist": {
-        "encoder_hidden": ((400, 400), "vdV"),
-        "decoder_hidden": ((400, 400), "vdV"),
-        "latent": (100, "vdV"),
-    },
-    "permuted-mnist": {
-        "encoder_hidden": ((1000, 1000), "vdV"),
-        "decoder_hidden": ((1000, 1000), "vdV"),
-        "latent": (100, "vdV"),
-    },
-    "split-digits": {
-        "encoder_hidden": ((100, 100), "ours"),
-        "decoder_hidden": ((100, 100), "ours"),
-        "latent": (20, "ours"),
-    },
-}
-_DGR["permuted-digits"] = _DGR["split-digits"]
-
-# The decoder of the paper has two layers of 400, von Oswald et al.'s, which its protocol follows, is smaller.
-_GENERATED: dict[str, Values] = {
-    "split-mnist": {
-        "encoder_hidden": ((400, 400), "vO"),
-        "decoder_hidden": ((250, 350), "vO"),
-        "latent": (100, "vO"),
-        "task_condition": (100, "vO"),
-        "replay_weight": (0.5, "vO"),
-        "temperature": (2.0, "vO"),
-    },
-    "permuted-mnist": {
-        "encoder_hidden": ((1000, 1000), "vO"),
-        "decoder_hidden": ((400, 400), "vO"),
-        "latent": (100, "vO"),
-        "task_condition": (100, "vO"),
-        "replay_weight": (0.5, "vO"),
-        "temperature": (2.0, "vO"),
-    },
-    "split-digits": {
-        "encoder_hidden": ((100, 100), "ours"),
-        "decoder_hidden": ((60, 60), "ours"),
-        "latent": (20, "ours"),
-        "task_condition": (10, "ours"),
-        "replay_weight": (0.5, "vO"),
-        "temperature": (2.0, "vO"),
-    },
-}
-_GENERATED["permuted-digits"] = _GENERATED["split-digits"]
-
-_HNET_R: dict[str, Values] = {
-    "split-mnist": _HNET["split-mnist"] | {"chunk_size": (50_000, "vO"), "activation": ("elu", "vO")},
-    "permuted-mnist": _without(_HNET["permuted-mnist"], "learning_rate")
-    | {"chunk_size": (85_000, "vO"), "beta": (0.1, "vO")},
-    "split-digits": _HNET["split-digits"] | {"chunk_size": (1_200, "ours"), "activation": ("elu", "vO")},
-}
-_HNET_R["permuted-digits"] = _HNET_R["split-digits"]
-
-_LSTM_NET_R: dict[str, Values] = {
-    "split-mnist": _without(_LSTM_NET["split-mnist"], "learning_rate")
-    | {"chunk_size": (7_500, "rule"), "beta": (0.01, "vO")},
-    "permuted-mnist": _without(_LSTM_NET["permuted-mnist"], "learning_rate")
-    | {"chunk_size": (33_400, "rule"), "beta": (0.1, "vO")},
-    "split-digits": _LSTM_NET["split-digits"] | {"chunk_size": (520, "rule")},
-}
-_LSTM_NET_R["permuted-digits"] = _LSTM_NET_R["split-digits"]
-
-
-def _replay(own: dict[str, Values]) -> dict[str, Values]:
-    """The same hypernetwork, writing a decoder."""
-    return {name: values | _GENERATED[name] for name, values in own.items()}
-
-
-def _classifier(own: dict[str, Values]) -> dict[str, Values]:
-    """Tasks share the target's outputs, so that one training serves all three scenarios."""
-    return {name: values | {"output_heads": (None, "ours")} for name, values in own.items()}
-
-
-# Methods of van de Ven & Tolias, who have no CIFAR-10/100.
-_VDV = [benchmark for benchmark in _TRAINING if benchmark != "cifar-10-100"]
-
-_OWN: dict[str, dict[str, Values]] = {
-    "hnet": _classifier(_HNET),
-    "hnet-iwr": _classifier(_iwr(_HNET, "hnet")),
-    "lstm-net": _classifier(_LSTM_NET),
-    "lstm-net-iwr": _classifier(_iwr(_LSTM_NET, "lstm-net")),
-    "lstm-net-grow": _classifier(_grow(_LSTM_NET)),
-    "dgr": _DGR,
-    "dgr-distill": {name: values | {"temperature": (2.0, "vdV")} for name, values in _DGR.items()},
-    "hnet-r": _replay(_HNET_R),
-    "hnet-iwr-r": _replay(_iwr(_HNET_R, "hnet")),
-    "lstm-net-r": _replay(_LSTM_NET_R),
-    "lstm-net-iwr-r": _replay(_iwr(_LSTM_NET_R, "lstm-net")),
-    "lstm-net-grow-r": _replay(_grow(_LSTM_NET_R)),
-    "ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
-    "online-ewc": {benchmark: {"fisher_labels": ("predicted", "vdV")} for benchmark in _VDV},
-    "si": {benchmark: {"epsilon": (0.1, "vdV")} for benchmark in _VDV},
-    "lwf": {benchmark: {"temperature": (2.0, "vdV")} for benchmark in _VDV},
-}
-"""What a method has beyond the fields of `Config`, on each benchmark."""
-
-# What was searched for one method alone.
-_OWN["hnet-iwr"]["split-mnist"] |= {"beta": (0.1, "tuned")}
-_OWN["lstm-net-iwr"]["split-mnist"] |= {"beta": (0.001, "tuned")}
-_OWN["lstm-net-grow"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "warm_start": (True, "tuned")}
-_OWN["lstm-net-r"]["split-mnist"] |= {"learning_rate": (1e-3, "tuned"), "beta": (0.001, "tuned")}
-_OWN["lstm-net-grow-r"]["split-mnist"] |= {"decoder_hidden": ((250, 350), "tuned"), "warm_start": (True, "tuned")}
-
-
-def _by_scenario(source: str, **values: tuple[Any, Any, Any]) -> dict[Scenario, Values]:
-    """Fields with one value for each scenario, in the order of `SCENARIOS`."""
-    return {s: {name: (each[i], source) for name, each in values.items()} for i, s in enumerate(SCENARIOS)}
-
-
-_OWN_BY_SCENARIO: dict[str, dict[str, dict[Scenario, Values]]] = {
-    "ewc": {
-        "split-mnist": _by_scenario("vdV", strength=(1e7, 1e6, 1e8)),
-        "permuted-mnist": _by_scenario("vdV", strength=(500.0, 500.0, 1.0)),
-        "split-digits": _by_scenario("ours", strength=(1e6, 1e6, 1e6)),
-        "permuted-digits": _by_scenario("ours", strength=(1e6, 1e6, 1e6)),
-    },
-    "online-ewc": {
-        "split-mnist": _by_scenario("vdV", strength=(1e8, 1e8, 1e9), gamma=(0.8, 0.7, 0.8)),
-        "permuted-mnist": _by_scenario("vdV", strength=(500.0, 1000.0, 5.0), gamma=(0.8, 0.9, 1.0)),
-        "split-digits": _by_scenario("ours", strength=(1e6, 1e6, 1e6), gamma=(0.8, 0.8, 0.8)),
-        "permuted-digits": _by_scenario("ours", strength=(1e6, 1e6, 1e6), gamma=(0.8, 0.8, 0.8)),
-    },
-    "si": {
-        "split-mnist": _by_scenario("vdV", strength=(50.0, 500.0, 0.5)),
-        "permuted-mnist": _by_scenario("vdV", strength=(5.0, 5.0, 0.1)),
-        "split-digits": _by_scenario("ours", strength=(5.0, 5.0, 5.0)),
-        "permuted-digits": _by_scenario("ours", strength=(5.0, 5.0, 5.0)),
-    },
-}
-"""What differs between scenarios too, for methods that train differently in each."""
 
 _RATE = {"hnet": 1e-4, "lstm-net": 3e-4}
 """Learning rates on the tenth schedule: the best of results/tuning; importance weights and growth borrow them."""
@@ -378,18 +152,47 @@ def _tenth(method: str) -> dict[str, Any]:
 
 
 def methods(benchmark: str) -> list[str]:
-    """The methods that have a recipe for ``benchmark``.
+    """The methods that have a recipe for ``benchmark``: all but those whose rows name other benchmarks alone.
 
     Example:
         >>> methods("cifar-10-100")
         ['finetune', 'scratch', 'joint', 'hnet', 'hnet-iwr', 'lstm-net', 'lstm-net-iwr', 'lstm-net-grow']
     """
-    return [method for method in METHODS if method not in _OWN or _known(benchmark) in _OWN[method]]
+    own: dict[str, set[str]] = {}
+    for row in rows():
+        for method in {*row.method.split()} - {"all"}:
+            own.setdefault(method, set()).update({*row.benchmark.split()} - {"all"})
+    return [method for method in METHODS if method not in own or _known(benchmark) in own[method]]
+
+
+def _named() -> set[str]:
+    """The benchmarks that have recipes of their own."""
+    return {name for row in rows() for name in row.benchmark.split()} - {"all"}
 
 
 def _known(benchmark: str) -> str:
     """The benchmark whose recipes are used for ``benchmark``; Split MNIST's for the reader's own and Fashion-MNIST."""
-    return benchmark if benchmark in _TRAINING else "split-mnist"
+    return benchmark if benchmark in _named() else "split-mnist"
+
+
+def values(method: str, benchmark: str, scenario: Scenario = "cl1") -> dict[str, tuple[Any, str]]:
+    """Each field of the recipe of ``method`` on ``benchmark``, with a word on its source, as `recipe` has them.
+
+    Raises `InputError` as `recipe`.
+
+    Example:
+        >>> values("hnet", "split-mnist")["beta"]
+        (0.01, 'vO')
+    """
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    if scenario not in SCENARIOS:
+        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
+    if method not in methods(benchmark):
+        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
+    known = _known(benchmark)
+    found = _rows_of(method, known, scenario)
+    return {name: (_plain(row.value), row.source if known == benchmark else "ours") for name, row in found.items()}
 
 
 def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
@@ -405,22 +208,25 @@ def recipe(method: str, benchmark: str, scenario: Scenario = "cl1") -> Recipe:
         >>> recipe("ewc", "split-mnist", "cl3").config.strength
         100000000.0
     """
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    if scenario not in SCENARIOS:
-        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-    if method not in methods(benchmark):
-        raise InputError(f"{method} has no recipe for {benchmark}; these have one: {', '.join(methods(benchmark))}")
-    known = _known(benchmark)
-    steady = _STEADY | (_WHOLE if issubclass(METHODS[method], PartConfig) else {})
-    values = steady | _TRAINING[known] | _OWN.get(method, {}).get(known, {})
-    values |= _OWN_BY_SCENARIO.get(method, {}).get(known, {}).get(scenario, {})
-    if known != benchmark:
-        values = {name: (value, "ours") for name, (value, _) in values.items()}
-    return Recipe.of(METHODS[method], **values)
+    from . import methods
+
+    made = values(method, benchmark, scenario)
+    config = methods.METHODS[method](**{name: value for name, (value, _) in made.items()})
+    return Recipe(config, {name: source for name, (_, source) in made.items()})
 
 
-Method = str | type[Config] | Config
+def _split(kind: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values``, in which text for a field of several values is cut at the commas."""
+    several = {field.name for field in fields(kind) if isinstance(field.default, tuple)}
+    return {
+        name: tuple(part for part in value.split(",") if part)
+        if name in several and isinstance(value, str) and value != "none"
+        else value
+        for name, value in values.items()
+    }
+
+
+Method: TypeAlias = "str | type[Config] | Config"
 """A method by its name in `METHODS`, which stands for its recipe; or a configuration of your own, or its class."""
 
 
@@ -440,18 +246,16 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         (20, 20)
     """
     config = _given(method) if not isinstance(method, str) else recipe(method, benchmark, scenario).config
-    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
-        if overrides.get(length) not in (None, "none"):
-            overrides.setdefault(other, None)
+    overrides = _one_length(overrides)
     known = {field.name: field for field in fields(config)}
-    for name, value in overrides.items():
+    for name in overrides:
         if name not in known:
+            from .spec import method_name
+
             said = method_name(type(config))
             raise InputError(f"{said} has no hyperparameter {name!r}; it has {', '.join(known)}")
-        if isinstance(value, str) and value != "none" and isinstance(getattr(config, name), tuple):
-            overrides[name] = tuple(part for part in value.split(",") if part)
     try:
-        return replace(config, **overrides)
+        return replace(config, **_split(type(config), overrides))
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
@@ -460,8 +264,19 @@ def configure(method: Method, benchmark: str, scenario: Scenario = "cl1", **over
         raise InputError(f"{wrong}: {_lower(first['msg'])}, got {overrides[wrong]!r}") from error
 
 
+def _one_length(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``overrides``, in which a number of iterations takes the place of epochs, and the other way round."""
+    made = dict(overrides)
+    for length, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if made.get(length) not in (None, "none"):
+            made.setdefault(other, None)
+    return made
+
+
 def _given(method: object) -> Config:
     """A configuration of the reader's own; raises `InputError` for anything else."""
+    from .methods import Config
+
     if isinstance(method, Config):
         return method
     if isinstance(method, type) and issubclass(method, Config) and hasattr(method, "learner_class"):
@@ -515,12 +330,13 @@ def deviations(result: Result, schedule: str | None = None) -> dict[str, Any]:
         >>> deviations(hl.run("hnet", hl.benchmarks.split_digits(), iterations=1))
         {'iterations': 1}
     """
-    if result.benchmark not in _TRAINING or result.method not in methods(result.benchmark):
+    if result.benchmark not in _named() or result.method not in methods(result.benchmark):
         return {}
-    changed = scheduled(schedule, result.benchmark, result.method)
-    recipe = configure(result.method, result.benchmark, result.scenario, **changed)
+    changed = _one_length(scheduled(schedule, result.benchmark, result.method))
+    own = {name: value for name, (value, _) in values(result.method, result.benchmark, result.scenario).items()}
+    recipe = {name: value for name, value in (own | changed).items() if value is not None}
     config = as_recorded(result.config)
-    found = {name: config.get(name) for name in differing(config, as_recorded(recipe.record()))}
+    found = {name: config.get(name) for name in differing(config, as_recorded(recipe))}
     return found | ({"benchmark": ", ".join(result.changed)} if result.changed else {})
 
 
@@ -542,9 +358,9 @@ def specify(
         benchmark: the tasks.
         scenarios: what to measure, as for `RunSpec`.
         seed: of initialisation and of the order of images.
-        options: ``device`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer`` and ``infer``,
-            as for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``; all others are
-            fields of the method's configuration that differ from the recipe.
+        options: ``device``, ``evaluate`` and ``compile``, as for `RunSpec`; ``target``, ``hypernet``, ``regularizer``
+            and ``infer``, as for `hyperlearn.methods.Parts`, and ``target`` may be a name too, such as ``"mlp-100"``;
+            all others are fields of the method's configuration that differ from the recipe.
 
     Raises:
         InputError: as `configure` and `RunSpec`.
@@ -555,8 +371,11 @@ def specify(
         >>> spec.config.beta, spec.config.target, spec.measured
         (0.1, 'mlp-20', ('cl1', 'cl2', 'cl3'))
     """
+    from .methods import PARTS, Parts
+    from .spec import RunSpec, check_benchmark
+
     check_benchmark(benchmark)
-    of_run = {name: options.pop(name) for name in ("device", "compile") if name in options}
+    of_run = {name: options.pop(name) for name in OF_RUN if name in options}
     named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
     parts = Parts(**{name: options.pop(name) for name in PARTS if name in named})
     config = configure(method, benchmark.name, next(iter(scenarios or []), "cl1"), **options)
@@ -564,4 +383,4 @@ def specify(
     return RunSpec(config, benchmark, chosen, seed, parts=parts, **of_run)
 
 
-PARTS = tuple(field.name for field in fields(Parts))
+OF_RUN = ("device", "evaluate", "compile")

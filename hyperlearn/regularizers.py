@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .files import check_alike
 from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
 from .swap import call_with
+from .tensor_files import check_alike
 
 MOST_TASKS = 10
 """Old tasks that the output regularizer looks at in one call, unless it is told to look at all: as many as the longest

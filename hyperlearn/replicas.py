@@ -96,6 +96,8 @@ def _check(spec: RunSpec, learner: Learner) -> None:
         reason = "its regularizer is not the output regularizer"
     elif learner.config.clip_norm is not None:
         reason = "the gradients of each would have to be clipped by themselves"
+    elif getattr(learner, "doubt", None) is not None:
+        reason = "the outliers of doubt are drawn at random"
     elif learner.config.augmentation or spec.benchmark.augment:
         reason = "augmentation draws random numbers"
     elif any(True for _ in learner.buffers()):

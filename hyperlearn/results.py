@@ -5,9 +5,10 @@ import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, field
+from itertools import chain
 from math import isclose
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge, Le
 from packaging.version import Version
@@ -15,11 +16,15 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from . import metrics
-from .benchmarks import TASKS
+from .catalog import TASKS
 from .errors import InputError
 from .files import write_atomically
 from .metrics import AccuracyMatrix
+from .objectives import CLASSIFICATION, Objective
 from .version import __version__
+
+if TYPE_CHECKING:
+    import pandas
 
 Fraction = Annotated[float, Ge(0), Le(1)]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -32,6 +37,14 @@ class Measure:
     loss: str
     metric: str
     lower_is_better: bool
+
+    @classmethod
+    def of(cls, objective: Objective) -> "Measure | None":
+        """That of a benchmark's objective; None for cross-entropy and accuracy."""
+        if objective == CLASSIFICATION:
+            return None
+        metric = objective.metric
+        return cls(loss=objective.loss_name, metric=metric.name, lower_is_better=metric.lower_is_better)
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)
@@ -83,8 +96,8 @@ class Result:
     seed: int
     config: dict[str, Any]
     """Every hyperparameter of the method, and what differs from the benchmark's default."""
-    accuracy_matrix: list[list[float]]
-    """``[i][j]``: accuracy on task j after learning task i."""
+    accuracy_matrix: list[list[float | None]]
+    """``[i][j]``: accuracy on task j after learning task i; None where it was not measured."""
     untrained_accuracy: list[float]
     """Accuracy on each task before any training."""
     metrics: Metrics
@@ -97,7 +110,7 @@ class Result:
     """The fingerprint of the images and labels; None in records made before it was kept."""
     changed: list[str] = field(default_factory=list)
     """How the benchmark differs from the one of its name: fewer tasks, another order, validation images."""
-    loss: list[list[float]] = field(default_factory=list)
+    loss: list[list[float]] = field(default_factory=list, compare=False)
     """The loss at up to 50 steps of each task, evenly spaced; not in records."""
     measure: Measure | None = None
     """Loss and metric; None, and not in the record, for cross-entropy and accuracy."""
@@ -112,8 +125,8 @@ class Result:
         expected = TASKS.get(self.benchmark, tasks)
         if tasks != expected and not self.changed:
             raise ValueError(f"{tasks} tasks, and {self.benchmark} has {expected}")
-        rows = [*self.accuracy_matrix, self.untrained_accuracy]
-        if self.metric == "accuracy" and not all(0 <= value <= 1 for row in rows for value in row):
+        values = [*chain.from_iterable(self.accuracy_matrix), *self.untrained_accuracy]
+        if self.metric == "accuracy" and not all(value is None or 0 <= value <= 1 for value in values):
             raise ValueError("accuracies are fractions in [0, 1]")
         lower = self.measure is not None and self.measure.lower_is_better
         for name, value in metrics_of(self.accuracy_matrix, self.untrained_accuracy, lower).items():
@@ -160,7 +173,15 @@ class Result:
         return measured(self) == measured(other)
 
 
-def shown_as(results: Iterable[Result]) -> tuple[float, str, str]:
+class Measured(Protocol):
+    """What was measured by some metric."""
+
+    @property
+    def metric(self) -> str:
+        """Its name."""
+
+
+def shown_as(results: Iterable[Measured]) -> tuple[float, str, str]:
     """How the metric of ``results`` is shown: what it is multiplied by, its name, and a unit to put behind that.
 
     Accuracy is shown in per cent: ``100, "accuracy", ", %"``. Raises `InputError` for results of several metrics.
@@ -185,7 +206,7 @@ def metrics_of(
         >>> errors["average_accuracy"], errors["forgetting"], errors["backward_transfer"], errors["forward_transfer"]
         (0.75, 0.75, -0.75, 1.0)
     """
-    gains = [[-value for value in row] for row in matrix] if lower_is_better else matrix
+    gains = [[None if value is None else -value for value in row] for row in matrix] if lower_is_better else matrix
     before = [-value for value in untrained] if lower_is_better else untrained
     return {
         "average_accuracy": metrics.average_accuracy(matrix),
@@ -251,6 +272,45 @@ def read_all(folder: Path) -> Iterator[Result]:
         if path != own:
             raise InputError(f"{path} holds the record that belongs into {own}; move it there or remove it")
         yield result
+
+
+def frame(source: Path | str | Iterable[Result]) -> "pandas.DataFrame":
+    """One row a run, for pandas and seaborn.
+
+    Columns are the names of a record. Metrics have their plain names, as fractions; all else within a record has the
+    name of what it is in before its own: ``config.beta``, ``parameters.trainable``, ``environment.cpu``. A
+    hyperparameter that a method does not have is missing in its rows. ``seconds.train`` is the sum over tasks.
+
+    Args:
+        source: a folder of records, or results.
+
+    Raises `InputError` for a folder that is not there, and for a damaged record.
+
+    Example:
+        >>> import hyperlearn as hl
+        >>> made = [hl.run("hnet", hl.benchmarks.split_digits(), seed=s, iterations=2, beta=0.1) for s in (0, 1)]
+        >>> table = frame(made)
+        >>> table[["method", "seed", "config.beta"]].values.tolist()
+        [['hnet', 0, 0.1], ['hnet', 1, 0.1]]
+        >>> table.average_accuracy.between(0, 1).all().item()
+        True
+    """
+    import pandas
+
+    if isinstance(source, Path | str):
+        if not Path(source).is_dir():
+            raise InputError(f"no results folder {source}")
+        source = read_all(Path(source))
+    rows = []
+    for result in source:
+        row = asdict(result)
+        row |= row.pop("metrics")
+        row["tasks"] = len(row.pop("accuracy_matrix"))
+        row["seconds"]["train"] = sum(row["seconds"]["train"])
+        for name in ("untrained_accuracy", "loss", "measure"):
+            del row[name]
+        rows.append(row | {"metric": result.metric})
+    return pandas.json_normalize(rows)
 
 
 def write(result: Result, folder: Path) -> Path:

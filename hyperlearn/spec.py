@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from .benchmarks import Benchmark
-from .compiling import Compile
+from .catalog import Compile
 from .compiling import check as check_compile
 from .data import check_augmentable
 from .errors import InputError
@@ -41,6 +41,17 @@ def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < SEEDS:
         raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}")
     return int(seed)
+
+
+Evaluate = Literal["all", "final"] | int
+"""After which tasks all tasks are measured."""
+
+
+def check_evaluate(evaluate: object) -> None:
+    """Raise `InputError` unless it is an `Evaluate`."""
+    number = isinstance(evaluate, int) and not isinstance(evaluate, bool) and evaluate >= 1
+    if not number and evaluate not in ("all", "final"):
+        raise InputError(f"evaluate is 'all', 'final' or a number of tasks from 1 on, not {evaluate!r}")
 
 
 def check_scenarios(config: Config, benchmark: Benchmark, scenarios: Sequence[Scenario] | None) -> tuple[Scenario, ...]:
@@ -99,6 +110,9 @@ class RunSpec:
         seed: of initialisation and of the order of images, from 0 to 2^63 - 1.
         device: ``auto``, ``cpu`` or ``cuda``.
         parts: a target, a hypernetwork, a regularizer, a rule of task inference of your own.
+        evaluate: what is measured after each task: ``all`` tasks; after every so many tasks all of them, given as a
+            number; or all of them at the end alone, ``final``. In between, the task just learnt and the next one are
+            measured, so that of all metrics only forgetting is not known. Of T tasks ``all`` measures T², ``final`` 3T.
         compile: whether the target network is trained through `torch.compile`, which changes results by no more than
             rounding: ``off``, ``on``, or ``auto``, where it pays; see `hyperlearn.compiling`.
 
@@ -120,6 +134,7 @@ class RunSpec:
     seed: int = 0
     device: str = "auto"
     parts: Parts = field(default_factory=Parts)
+    evaluate: Evaluate = "all"
     compile: Compile = "off"
 
     def __post_init__(self) -> None:
@@ -127,6 +142,7 @@ class RunSpec:
             raise InputError(f"a configuration is needed, such as HNETConfig(), not {type(self.config).__name__}")
         check_benchmark(self.benchmark)
         check_compile(self.compile, pick_device(self.device))
+        check_evaluate(self.evaluate)
         object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "scenarios", check_scenarios(self.config, self.benchmark, self.scenarios))
         if self.config.augmentation:
@@ -143,6 +159,21 @@ class RunSpec:
         """The scenarios, which are named once the specification is made."""
         assert self.scenarios is not None
         return self.scenarios
+
+    def measured_after(self, task: int) -> range:
+        """The tasks whose test images are looked at after ``task`` was learnt.
+
+        Example:
+            >>> from hyperlearn.benchmarks import split_digits
+            >>> from hyperlearn.methods import HNETConfig
+            >>> spec = RunSpec(HNETConfig(), split_digits(), evaluate=2)
+            >>> [list(spec.measured_after(task)) for task in range(5)]
+            [[0, 1], [0, 1, 2, 3, 4], [2, 3], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+        """
+        tasks = len(self.benchmark)
+        every = {"all": 1, "final": tasks}.get(str(self.evaluate)) or int(self.evaluate)
+        last = task == tasks - 1 or (task + 1) % every == 0
+        return range(tasks) if last else range(task, task + 2)
 
     @property
     def recorded(self) -> dict[str, Any]:

@@ -24,24 +24,25 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import benchmarks, compiling, recipes, results, tables
+from . import benchmarks, compiling, plans, recipes, results
 from .benchmarks import Benchmark
 from .callbacks import Callbacks
+from .catalog import Compile
 from .checkpoints import checkpoint_path
-from .compiling import Compile
 from .errors import InputError
 from .files import sweep_temporary
-from .methods import METHODS, SCENARIOS, Config, Scenario
+from .methods import METHODS, Config, Scenario
 from .recipes import Method
 from .replicas import train_replicas
 from .results import Result
-from .spec import RunSpec, check_scenarios, method_name, pick_device
+from .spec import RunSpec, check_benchmark, method_name, pick_device
 from .trained import Trained, train
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ class Training:
         benchmark = self.benchmark if isinstance(self.benchmark, str) else self.benchmark.name
         return recipes.configure(self.method, benchmark, self.scenarios[0], **dict(self.overrides))
 
-    def spec(self, device: str = "auto", compile: Compile = "off") -> RunSpec:
-        """What it trains."""
-        return RunSpec(self.config, found(self.benchmark), self.scenarios, self.seed, device=device, compile=compile)
+    def spec(self, **options: Any) -> RunSpec:
+        """What it trains; ``options`` are ``device``, ``compile`` and ``evaluate`` of `RunSpec`."""
+        return RunSpec(self.config, found(self.benchmark), self.scenarios, self.seed, **options)
 
     @property
     def records(self) -> list[Path]:
@@ -118,18 +119,12 @@ class Training:
             results.check_not_taken(path, config)
         return all(path.exists() for path in self.records)
 
-    def run(
-        self,
-        device: str = "auto",
-        checkpoint: Path | None = None,
-        callbacks: Callbacks = (),
-        compile: Compile = "off",
-    ) -> Trained:
-        """Train, going on from a checkpoint that is there, and write the records.
+    def run(self, checkpoint: Path | None = None, callbacks: Callbacks = (), **options: Any) -> Trained:
+        """Train, going on from a checkpoint that is there, and write the records; ``options`` are those of `spec`.
 
         A checkpoint in the folder ``checkpoint`` is kept at the end; without one, it is removed.
         """
-        trained = train(self.spec(device, compile), checkpoint or self.checkpoints, callbacks)
+        trained = train(self.spec(**options), checkpoint or self.checkpoints, callbacks)
         self.keep(trained.results, checkpoint)
         return trained
 
@@ -150,15 +145,12 @@ class Training:
 
 
 def run_together(
-    trainings: Sequence[Training],
-    device: str = "auto",
-    checkpoint: Path | None = None,
-    callbacks: Callbacks = (),
+    trainings: Sequence[Training], checkpoint: Path | None = None, callbacks: Callbacks = (), **options: Any
 ) -> list[dict[Scenario, Result]]:
     """`Training.run` for several that differ in their seed alone, as one program; see `hyperlearn.replicas`."""
     first = trainings[0]
     seeds = [training.seed for training in trainings]
-    made = train_replicas(first.spec(device), seeds, checkpoint=checkpoint or first.checkpoints, callbacks=callbacks)
+    made = train_replicas(first.spec(**options), seeds, checkpoint=checkpoint or first.checkpoints, callbacks=callbacks)
     for training, results_of_one in zip(trainings, made, strict=True):
         training.keep(results_of_one, checkpoint)
     return made
@@ -167,68 +159,6 @@ def run_together(
 def found(benchmark: str | Benchmark) -> Benchmark:
     """A benchmark by its name, or itself."""
     return benchmarks.load(benchmark) if isinstance(benchmark, str) else benchmark
-
-
-Variants = list[tuple[str, tuple[Scenario, ...], dict[str, Any]]]
-"""Methods, each with scenarios and overrides."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a sweep is made of: its usual benchmarks, and what is varied on one of them."""
-
-    benchmarks: tuple[str, ...]
-    variants: Callable[[str], Variants]
-
-
-def _table(number: int) -> _Plan:
-    cells = [(cell.method.removesuffix("-during"), cell.scenario, cell.benchmark) for cell in tables.table(number, [])]
-    found = {method: tuple(s for s in SCENARIOS if any(c[:2] == (method, s) for c in cells)) for method, *_ in cells}
-    return _Plan(
-        tuple(dict.fromkeys(benchmark for *_, benchmark in cells)),
-        lambda _: [(method, scenarios, {}) for method, scenarios in found.items()],
-    )
-
-
-_SMALLER_LSTM = {
-    "cifar-10-100": (
-        {"hidden_size": 32, "chunk_size": 1_060},
-        {"hidden_size": 64, "chunk_size": 1_060},
-        {"hidden_size": 96, "chunk_size": 1_590},
-    )
-}
-"""In the place of the three smallest chunks, where the LSTM's gates would keep the ratio up."""
-
-
-def _compression(benchmark: str) -> Variants:
-    """Chunks from an eighth to four times the recipe's: on Split MNIST, ratios from 0.15 (HNET) or 0.4 to 3.4."""
-    sizes = {method: vars(recipes.recipe(method, benchmark).config)["chunk_size"] for method in ("hnet", "lstm-net")}
-    factors = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
-    changes = {m: [{"chunk_size": int(size * factor)} for factor in factors] for m, size in sizes.items()}
-    smaller = _SMALLER_LSTM.get(benchmark, ())
-    changes["lstm-net"][: len(smaller)] = smaller
-    return [(m, SCENARIOS, changes[m][i]) for i in range(len(factors)) for m in sizes]
-
-
-def _beta(_: str) -> Variants:
-    """Six decades around the recipe's beta; the paper's finding is a plateau above and forgetting below."""
-    return [("lstm-net-iwr", SCENARIOS, {"beta": 10.0**exponent}) for exponent in range(-5, 2)]
-
-
-def _lookahead(_: str) -> Variants:
-    """All penalties at the weights as they are; the runs one step ahead are the recipes' own, those of the table."""
-    return [(m, SCENARIOS, {"lookahead": False}) for m in ("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr")]
-
-
-SWEEPS: dict[str, Callable[[], _Plan]] = {
-    "table1": lambda: _table(1),
-    "table2": lambda: _table(2),
-    "table3": lambda: _table(3),
-    "compression": lambda: _Plan(("split-mnist",), _compression),
-    "beta": lambda: _Plan(("split-mnist",), _beta),
-    "lookahead": lambda: _Plan(("split-mnist",), _lookahead),
-}
-"""Every sweep by its name on the command line."""
 
 
 def trainings(
@@ -240,7 +170,7 @@ def trainings(
     own: they are never taken for those of a table.
 
     Args:
-        name: a name in `SWEEPS`.
+        name: a name in `hyperlearn.plans.SWEEPS`.
         folder: the results folder.
         seeds: how many.
         chosen: benchmarks; default: those of the table, or Split MNIST.
@@ -256,16 +186,15 @@ def trainings(
         hnet on split-mnist, cl1+cl2+cl3, seed 0
         hnet-iwr on split-mnist, cl1+cl2+cl3, seed 0
     """
-    if name not in SWEEPS:
-        raise InputError(f"no sweep {name!r}; there are {', '.join(SWEEPS)}")
+    if name not in plans.SWEEPS:
+        raise InputError(f"no sweep {name!r}; there are {', '.join(plans.SWEEPS)}")
     if seeds < 1:
         raise InputError(f"a sweep needs at least one seed, got {seeds}")
     if seeds > MOST_SEEDS:
         raise InputError(f"a sweep has at most {MOST_SEEDS} seeds, got {seeds}")
-    plan = SWEEPS[name]()
+    plan = plans.SWEEPS[name]()
     for benchmark in chosen:
-        if benchmark not in benchmarks.BENCHMARKS:
-            raise InputError(f"no benchmark {benchmark!r}; there are {', '.join(benchmarks.BENCHMARKS)}")
+        benchmarks.check_name(benchmark)
     used = list(dict.fromkeys(chosen)) or [b for b in plan.benchmarks if b in benchmarks.BENCHMARKS]
     if not used:
         raise InputError(
@@ -372,12 +301,20 @@ def run(
 _ALONE = threading.Lock()
 
 
+@lru_cache(maxsize=1)
+def _load(name: str) -> Benchmark:
+    """The benchmark called ``name``; a worker's next training is most often on the same one."""
+    return benchmarks.load(name)
+
+
 def _work(training: Training, device: str, compile: Compile) -> None:
     """What a worker does with one training."""
     with _ALONE:  # random numbers are the process's, and a worker of several threads would draw them for several runs
         if not training.done():  # its first worker may have died after it had written the last record
             torch.set_num_threads(THREADS)
-            training.run(device, compile=compile)
+            if isinstance(training.benchmark, str):
+                training = replace(training, benchmark=_load(training.benchmark))
+            training.run(device=device, compile=compile)
 
 
 def _error(future: Any) -> str | None:
@@ -477,20 +414,26 @@ def sweep(
         results = hl.sweep(["hnet", MyConfig(buffer=100)], [my_benchmark], seeds=3)
         hl.tables.compare(results, "cl1")
     """
+    for name in chosen:
+        benchmarks.check_name(name) if isinstance(name, str) else check_benchmark(name)
     planned = [
         Training(benchmark, method, group, seed, Path(folder))
         for seed in range(seeds)
         for benchmark in chosen
         for method in methods
-        for group in _groups(method, found(benchmark))
+        for group in _groups(method, benchmark)
     ]
     run(planned, cluster=cluster, device=device)
     return [results.read(path) for training in planned for path in training.records]
 
 
-def _groups(method: Method, benchmark: Benchmark) -> list[tuple[Scenario, ...]]:
-    """The scenarios of a benchmark, those together that one training of ``method`` serves."""
-    config = recipes.configure(method, benchmark.name)
-    if config.learner_class.serves:
-        return [check_scenarios(config, benchmark, None)]
-    return [(scenario,) for scenario in benchmark.scenarios]
+def _groups(method: Method, benchmark: str | Benchmark) -> list[tuple[Scenario, ...]]:
+    """The scenarios of a benchmark, those together that one training of ``method`` serves; no image is read."""
+    if isinstance(benchmark, str):
+        name, made_for = benchmark, benchmarks.MADE_FOR.get(benchmark, ())
+    else:
+        name, made_for = benchmark.name, benchmark.scenarios
+    served = recipes.configure(method, name).learner_class.serves
+    if served:
+        return [tuple(scenario for scenario in served if scenario in made_for)]
+    return [(scenario,) for scenario in made_for]

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
-import numpy as np
-
 from . import intervals
 from .errors import InputError
 from .results import Result, by_seed, read_all
@@ -238,6 +236,69 @@ def claims(number: int, benchmark: str, results: Iterable[Result]) -> list[Compa
     return together(compare(*pair, benchmark, scenario, measured) for pair in pairs for scenario in scenarios)
 
 
+def latex(rows: Sequence[Cell] | Sequence[Comparison]) -> str:
+    r"""Cells of a table, or comparisons, as a ``tabular`` of LaTeX with rules of the package booktabs.
+
+    Cells: two lines a method, the paper's figures and ours as mean ± standard deviation. Comparisons: a line each, with
+    the difference in points, its 95% interval, the number of common seeds and p, corrected.
+
+    Args:
+        rows: of `table`; or of `compare`, `together` or `claims`.
+
+    Example:
+        >>> print(latex([compare("lstm-net", "hnet", "split-mnist", "cl1", [])]))
+        \begin{tabular}{lllllll}
+        \toprule
+        claim & benchmark & scenario & difference & interval & n & p \\
+        \midrule
+        lstm-net over hnet & split-mnist & cl1 & -- & -- & 0 & -- \\
+        \bottomrule
+        \end{tabular}
+        <BLANKLINE>
+    """
+    import pandas
+
+    if not rows:
+        raise InputError("a table needs at least one cell or comparison")
+    first = rows[0]
+    if isinstance(first, Comparison):
+        made = pandas.DataFrame([_claim_in_latex(c) for c in rows if isinstance(c, Comparison)])
+        shown = made.style.hide(axis="index")
+    else:
+        cells = [cell for cell in rows if isinstance(cell, Cell)]
+        columns: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+        for cell in cells:
+            column = columns.setdefault((cell.benchmark, cell.scenario if cell.task == "all" else cell.task), {})
+            column[cell.method, "paper"] = _in_latex(cell.paper_mean, cell.paper_std)
+            column[cell.method, "measured"] = _in_latex(cell.mean, cell.std)
+        order = [
+            (method, whose) for method in dict.fromkeys(c.method for c in cells) for whose in ("paper", "measured")
+        ]
+        made = pandas.DataFrame(columns).reindex(pandas.MultiIndex.from_tuples(order))
+        shown = made.style.format(na_rep="--")
+    shown = shown.format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
+    return str(shown.to_latex(hrules=True, multicol_align="c", multirow_align="naive"))
+
+
+def _claim_in_latex(claim: Comparison) -> dict[str, str]:
+    interval, p = claim.interval, claim.corrected
+    return {
+        "claim": f"{claim.better} over {claim.worse}".replace("_", r"\_"),
+        "benchmark": claim.benchmark.replace("_", r"\_"),
+        "scenario": claim.scenario,
+        "difference": _in_latex(claim.difference, claim.std),
+        "interval": "--" if interval is None else "${:+.2f}$ to ${:+.2f}$".format(*interval),
+        "n": str(claim.n),
+        "p": "--" if p is None else "$< 0.001$" if p < 0.001 else f"{p:.3f}",
+    }
+
+
+def _in_latex(value: float | None, std: float | None) -> str:
+    if value is None:
+        return "--"
+    return f"${value:.2f}$" if std is None else rf"${value:.2f} \pm {std:.2f}$"
+
+
 @dataclass(frozen=True)
 class Point:
     """One point of Figure 2: a method with one value of what is varied; accuracies in per cent."""
@@ -319,6 +380,8 @@ def lead(better: Sequence[Point], worse: Sequence[Point]) -> list[Lead]:
         >>> lead([Point("", "", "cl1", 1.0, 87.0, None, 1, 87.0, {0: 87.0})], points)
         [Lead(x=1.0, mean=2.0, std=None, n=1)]
     """
+    import numpy as np
+
     seeds = sorted(set.intersection(*(set(point.by_seed) for point in (*better, *worse)))) if better and worse else []
     logs = np.log([point.x for point in worse])
     leads = []
@@ -357,4 +420,6 @@ def _value(result: Result, task: str, during: bool) -> float:
     if task == "all":
         return result.metrics.during_accuracy if during else result.metrics.average_accuracy
     index = CIFAR_TASKS.index(task)
-    return result.accuracy_matrix[index if during else -1][index]
+    value = result.accuracy_matrix[index if during else -1][index]
+    assert value is not None  # both are measured in every run
+    return value

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,17 @@ from torch import Tensor, nn
 
 from . import checkpoints
 from .benchmarks import Benchmark, Task, numbered
-from .callbacks import Callbacks
+from .callbacks import Callbacks, progress_bar
 from .data import as_float, draw_rows, flip_and_crop
 from .errors import InputError
-from .files import digest, load_tensors, save_tensors
 from .inference import Prediction, evaluating
-from .methods import METHODS, Config, Learner, Parts, Scenario, Setting
+from .methods import METHODS, PARTS, Config, Learner, Parts, Scenario, Setting
 from .processor import flush_denormals
-from .recipes import PARTS, Method, specify
+from .recipes import Method, specify
 from .results import Result
 from .spec import RunSpec, method_name, pick_device
 from .streams import RandomStream
+from .tensor_files import digest, load_tensors, save_tensors
 from .training import Run, fit_task, not_finite
 from .version import __version__
 
@@ -158,7 +159,7 @@ class Trained:
             if number == setting.tasks:
                 learner.extend()
             data = learner.training_data([numbered(task, number).train]).to(device)
-            steps = config.steps(len(data))
+            steps = learner.steps(len(data))
             order = draw_rows(len(data), config.batch_size, steps, torch.Generator().manual_seed(number), 0, device)
             learner.begin_task(number)
             never_finite = not_finite(learner)  # an attention mask, say
@@ -219,6 +220,7 @@ def fit(
     scenarios: Sequence[Scenario] | None = None,
     checkpoint: Path | None = None,
     callbacks: Callbacks = (),
+    progress: bool = True,
     **options: Any,
 ) -> Trained:
     """Train ``method`` on ``benchmark`` by its recipe, measure it, and return what was trained.
@@ -231,8 +233,9 @@ def fit(
             each.
         checkpoint: a folder to leave checkpoints in, and to go on from.
         callbacks: called as the run goes on, see `hyperlearn.callbacks`.
-        options: as for `hyperlearn.recipes.specify`: ``device``, ``compile``, parts of your own such as ``target``, and
-            fields of the method's configuration that differ from the recipe.
+        progress: whether a terminal or a notebook shows a bar meanwhile.
+        options: as for `hyperlearn.recipes.specify`: ``device``, ``evaluate``, ``compile``, parts of your own
+            such as ``target``, and fields of the method's configuration that differ from the recipe.
 
     Raises:
         InputError: as `specify` and `hyperlearn.training.train`.
@@ -245,7 +248,9 @@ def fit(
         >>> trained.export(task=1)(torch.zeros(1, 8, 8)).shape
         torch.Size([1, 2])
     """
-    return train(specify(method, benchmark, scenarios, seed, **options), checkpoint, callbacks)
+    spec = specify(method, benchmark, scenarios, seed, **options)
+    with progress_bar() if progress else nullcontext(()) as bar:
+        return train(spec, checkpoint, [*callbacks, *bar])
 
 
 def train(spec: RunSpec, checkpoint: Path | None = None, callbacks: Callbacks = ()) -> Trained:
@@ -266,12 +271,9 @@ def run(
     benchmark: Benchmark,
     scenario: Scenario = "cl1",
     seed: int = 0,
-    *,
-    checkpoint: Path | None = None,
-    callbacks: Callbacks = (),
     **options: Any,
 ) -> Result:
-    """What `fit` measures in one scenario.
+    """What `fit` measures in one scenario; ``options`` are those of `fit`.
 
     Example:
         >>> from hyperlearn import benchmarks
@@ -279,8 +281,7 @@ def run(
         >>> len(result.accuracy_matrix)
         5
     """
-    spec = specify(method, benchmark, [scenario], seed, **options)
-    return train(spec, checkpoint, callbacks).results[scenario]
+    return fit(method, benchmark, seed, scenarios=[scenario], **options).results[scenario]
 
 
 def load(path: Path | str, *, method: type[Config] | None = None, device: str = "auto", **parts: Any) -> Trained:

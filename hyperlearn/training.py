@@ -21,7 +21,6 @@ from .data import Batch, Examples, draw_rows, flip_and_crop, keeping_shape
 from .errors import InputError
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import Learner, Scenario
-from .objectives import CLASSIFICATION
 from .processor import flush_denormals, keep_freed_memory
 from .results import Measure, Metrics, Parameters, Result, Seconds, metrics_of
 from .spec import SEEDS, RunSpec, pick_device
@@ -78,8 +77,9 @@ def fit_task(
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for step, rows in enumerate(order, 1):
         batch = train[rows]
+        batch = batch._replace(images=augment(batch.images)) if augment else batch._replace(rows=rows)
         optimizer.zero_grad(set_to_none=True)
-        loss = learner.backward(batch._replace(images=augment(batch.images)) if augment else batch, optimizer)
+        loss = learner.backward(batch, optimizer)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(params, clip_norm)
         optimizer.step()
@@ -104,12 +104,7 @@ class Run:
     def __init__(self, spec: RunSpec, callbacks: Callbacks = ()) -> None:
         self.spec, self.config, self.scenarios = spec, spec.config, spec.measured
         self.callbacks: tuple[Callback, ...] = tuple(callbacks)
-        aim = spec.benchmark.objective
-        self.measured = (
-            None
-            if aim == CLASSIFICATION
-            else Measure(loss=aim.loss_name, metric=aim.metric.name, lower_is_better=aim.metric.lower_is_better)
-        )
+        self.measured = Measure.of(spec.benchmark.objective)
         self.printed: dict[str, str] = {}
         self.device = pick_device(spec.device)
         if self.device.type == "cpu":
@@ -125,7 +120,7 @@ class Run:
         self.task = 0
         self.step = 0
         self.total = 0
-        self.accuracy: dict[str, list[list[float]]] = {scenario: [] for scenario in self.scenarios}
+        self.accuracy: dict[str, list[list[float | None]]] = {scenario: [] for scenario in self.scenarios}
         self.untrained: dict[str, list[float]] = {}
         self.inferred: dict[str, float | None] = {}
         self.curve: list[Tensor] = []  # of the present task, since its last checkpoint
@@ -187,7 +182,8 @@ class Run:
         if file and file.exists():
             self.load(file)
         else:
-            self.untrained = self.measure()
+            before = self.measure(range(len(self.benchmark)))
+            self.untrained = {scenario: [value or 0.0 for value in row] for scenario, row in before.items()}
         return file
 
     def learn_task(self, file: Path | None) -> None:
@@ -224,7 +220,7 @@ class Run:
         """Learner and optimizer ready for the present step; the images, and which of them each step takes."""
         data = self.training_data().to(self.device)
         generator = torch.Generator().manual_seed((self.spec.seed * 1_000_003 + self.task) % SEEDS)
-        self.total, batch = self.config.steps(len(data)), self.config.batch_size
+        self.total, batch = self.learner.steps(len(data)), self.config.batch_size
         order = draw_rows(len(data), batch, self.total, generator, self.step, self.device)
         self.learner.begin_task(self.task)  # may add parameters, so before the optimizer is made
         self.learner.train()  # a target given by hand may be in any mode
@@ -246,7 +242,7 @@ class Run:
             self.learner.end_task(self.task, self.benchmark.tasks[self.task].train.to(self.device))
         self.train_seconds[-1] += clock(self.device) - started
         self.check_finite()
-        measured = self.measure()
+        measured = self.measure(self.spec.measured_after(self.task))
         for scenario, row in measured.items():
             self.accuracy[scenario].append(row)
         for callback in self.callbacks:
@@ -305,24 +301,39 @@ class Run:
         with self.compiler.as_written():
             return evaluation.accuracy(self.learner, images, "cl1", self.task)[0]
 
-    def measure(self) -> dict[str, list[float]]:
-        """Test accuracy on every task, in each scenario."""
-        rows: dict[str, list[float]] = {}
+    def measure(self, tasks: range) -> dict[str, list[float | None]]:
+        """Test accuracy on ``tasks``, in each scenario; None for the others.
+
+        Where the task is given, what did not change since the last row is not measured again.
+        """
+        rows: dict[str, list[float | None]] = {s: [None] * len(self.benchmark) for s in self.scenarios}
         for scenarios in self.asked_at_once():
             started = time.perf_counter()
-            columns, found, images = [], 0.0, 0
-            for number, task in enumerate(self.benchmark.tasks):
+            found, images = 0.0, 0
+            for number in tasks:
+                if scenarios == ["cl1"] and (known := self.unchanged(number)) is not None:
+                    rows["cl1"][number], found = known, float("nan")
+                    continue
+                test = self.benchmark.tasks[number].test
                 with self.compiler.as_written():
-                    right, inferred = evaluation.accuracies(self.learner, task.test, scenarios, number)
-                columns.append(right)
-                found = found + inferred * len(task.test) if inferred is not None else float("nan")
-                images += len(task.test)
+                    right, inferred = evaluation.accuracies(self.learner, test, scenarios, number)
+                for scenario, value in zip(scenarios, right, strict=True):
+                    rows[scenario][number] = value
+                found = found + inferred * len(test) if inferred is not None else float("nan")
+                images += len(test)
             seconds = time.perf_counter() - started
-            for scenario, row in zip(scenarios, zip(*columns, strict=True), strict=True):
-                rows[scenario] = list(row)
+            for scenario in scenarios:
                 self.inferred[scenario] = None if found != found else found / images
                 self.evaluate_seconds[scenario] += seconds
         return rows
+
+    def unchanged(self, task: int) -> float | None:
+        """The last accuracy on ``task`` in CL1, if learning could not change it since and it is known."""
+        learner = self.learner
+        if not (learner.learned and learner.declares("changed")) or learner.changed(task):
+            return None
+        before = self.accuracy["cl1"]
+        return before[-1][task] if before else self.untrained["cl1"][task]
 
     def asked_at_once(self) -> list[list[Scenario]]:
         """The scenarios, those together in which the learner predicts the same."""
@@ -412,10 +423,10 @@ class Run:
         position = checkpoints.Position(**state["position"])
         position.check(len(self.benchmark), self.scenarios)
         vars(self).update(vars(position))
-        if self.step and self.step >= self.config.steps(len(self.training_data())):
-            raise InputError("no such step")
         checkpoints.restore_module(self.learner, state["learner"])
         self.learner.check_state(self.task, self.task + (self.step > 0))
+        if self.step and self.step >= self.learner.steps(len(self.training_data())):
+            raise InputError("no such step")
         if not_finite(self.learner) - self.never_finite:
             raise InputError("weights that are NaN or infinite")
         self.optimizer = self.new_optimizer(self.learner.trainable())

@@ -18,7 +18,7 @@ from .files import locked, write_atomically
 from .methods import Scenario
 from .provenance import commit
 from .recipes import Method, configure
-from .results import Fraction, as_recorded, check_writable, difference, file_part
+from .results import Fraction, Measure, as_recorded, check_writable, difference, file_part
 from .spec import method_name
 from .trained import fit
 from .version import __version__
@@ -36,8 +36,11 @@ class Trial:
     config: dict[str, Any]
     """All hyperparameters."""
     seed: Annotated[int, Ge(0)]
-    accuracy: Annotated[dict[Scenario, Fraction], MinLen(1)]
-    """Average accuracy on the validation images after the last task, for each scenario that the training serves."""
+    accuracy: Annotated[dict[Scenario, float], MinLen(1)]
+    """Average accuracy on the validation images after the last task, for each scenario that the training serves.
+
+    Of a benchmark with another metric, that metric.
+    """
     version: str
     commit: str | None
 
@@ -54,10 +57,19 @@ class Search:
     trials: list[Trial]
     tasks: Annotated[int, Ge(1)] | None = None
     """How many tasks each training learnt, the first of the benchmark; None for all."""
+    measure: Measure | None = None
+    """Loss and metric; None for cross-entropy and accuracy."""
 
     def __post_init__(self) -> None:
+        if self.measure is None and not all(0 <= a <= 1 for trial in self.trials for a in trial.accuracy.values()):
+            raise ValueError("accuracies are fractions in [0, 1]")
         if len({tuple(sorted(trial.accuracy)) for trial in self.trials}) > 1:
             raise ValueError("trials measured in different scenarios")
+
+    @property
+    def metric(self) -> str:
+        """The name of what trials were measured by."""
+        return self.measure.metric if self.measure else "accuracy"
 
     def varied(self) -> list[str]:
         """The hyperparameters that the search is over: those that are not the same in all trials."""
@@ -71,7 +83,8 @@ class Search:
         Accuracy in the first scenario decides. That is CL1 where one training serves all: what was learnt and kept
         counts there, while in CL2 and CL3 the inference of the task adds several points of chance from seed to seed.
         Points within one standard error :math:`\sqrt{a (1 - a) / N}` of the best, of accuracy :math:`a` on :math:`N`
-        images, are not told apart by it; the mean over all scenarios puts those in order.
+        images, are not told apart by it; the mean over all scenarios puts those in order. Another metric than accuracy
+        has no such error, and its value alone decides: the lowest one first, where lower is better.
 
         Example:
             >>> measured = {1.0: {"cl1": 0.9738, "cl3": 0.90}, 0.1: {"cl1": 0.9734, "cl3": 0.95}}
@@ -88,6 +101,8 @@ class Search:
             if trial.config not in configs:
                 configs.append(trial.config)
         made = [Point(config, [t for t in self.trials if t.config == config]) for config in configs]
+        if self.measure is not None:
+            return sorted(made, key=lambda point: point.score, reverse=not self.measure.lower_is_better)
         best = max(made, key=lambda point: point.score)
         error = (best.score * (1 - best.score) / (self.images * len(best.trials))) ** 0.5
 
@@ -194,7 +209,13 @@ def search(
         raise InputError(f"{name}: points that are measured on different numbers of images do not compare: {sizes}")
     tasks = len(learnt) if len(learnt) < TASKS.get(learnt.name, 0) else None
     empty = Search(
-        benchmark=learnt.name, method=name, held_out=_held_out(learnt), images=sizes.pop(), trials=[], tasks=tasks
+        benchmark=learnt.name,
+        method=name,
+        held_out=_held_out(learnt),
+        images=sizes.pop(),
+        trials=[],
+        tasks=tasks,
+        measure=Measure.of(learnt.objective),
     )
     found = read(path) if path.exists() else empty
     _check_same(path, found, empty)
@@ -237,7 +258,7 @@ def _held_out(learnt: Benchmark) -> float:
 
 def _check_same(path: Path, found: Search, wanted: Search) -> None:
     """Raise `InputError` unless the search in ``path`` is the one that is wanted, its trials aside."""
-    names = ("benchmark", "method", "held_out")
+    names = ("benchmark", "method", "held_out", "measure")
     there, here = ({name: getattr(one, name) for name in names} for one in (found, wanted))
     if other := difference(there, here):
         raise InputError(f"{path} is the search of another: {other}; remove it or name another --results folder")
@@ -254,7 +275,7 @@ def _add(path: Path, found: Search, trial: Trial) -> Search:
         found = read(path) if path.exists() else found
         others = [other for other in found.trials if (other.config, other.seed) != (trial.config, trial.seed)]
         found = replace(found, trials=[*others, trial])
-        write_atomically(path, _SEARCH.dump_json(found, indent=1) + b"\n")
+        write_atomically(path, _SEARCH.dump_json(found, indent=1, exclude_none=True) + b"\n")
     return found
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import hyperlearn as hl
-from hyperlearn import checkpoints, cli, files, training
+from hyperlearn import checkpoints, cli, tensor_files, training
 
 SMALL = ["--iterations", "4", "--target", "mlp-4", "--device", "cpu"]
 METHODS = {"finetune": SMALL, "hnet": [*SMALL, "--chunk-size", "50"], "lstm-net-grow": [*SMALL, "--chunk-size", "50"]}
@@ -111,9 +111,9 @@ def prepare() -> dict[str, Any]:
     checkpoints.EVERY = 2
     save = training.Run.save
 
-    def stopping(run: training.Run, file: Path) -> None:
-        save(run, file)
-        if (run.task, run.step) == (1, 2):
+    def stopping(self: training.Run, file: Path) -> None:
+        save(self, file)
+        if (self.task, self.step) == (1, 2):
             raise Stop
 
     for method in METHODS:
@@ -150,7 +150,7 @@ def trial(made: dict[str, Any], draw: random.Random) -> str | None:
         forged = draw.random() < 0.5 and "digest" in state  # as if by a writer of its own: what lies deeper is reached
         if forged:
             with contextlib.suppress(RuntimeError):  # of a sparse tensor there is none
-                state["digest"] = files.digest({k: v for k, v in state.items() if k != "digest"})
+                state["digest"] = tensor_files.digest({k: v for k, v in state.items() if k != "digest"})
         torch.save(state, file)
         status, said = call(command(kind))
         if status == 0 and not forged and measured() != made[kind]["whole"]:

@@ -13,6 +13,9 @@ from hyperlearn.methods.plain import Finetune
 class Rehearsal(Finetune):
     """Experience replay: some images of each task are kept and learnt again with every batch."""
 
+    images: Tensor
+    labels: Tensor
+
     def __init__(self, config: "RehearsalConfig", setting: hl.methods.Setting) -> None:
         super().__init__(config, setting)
         self.kept = config.kept
@@ -29,7 +32,7 @@ class Rehearsal(Finetune):
 
     def end_task(self, task: int, train: Examples) -> None:
         super().end_task(task, train)
-        self.images[task], self.labels[task] = train[: self.kept].images / 255, train.labels[: self.kept]
+        self.images[task], self.labels[task] = train[: self.kept].images, train.labels[: self.kept]
 
 
 @hl.methods.configuration
@@ -117,12 +120,14 @@ def by_margin(logits: Tensor, images: Tensor) -> Tensor:
 class ByMean(nn.Module):
     """The task whose mean image is nearest: it learns one image of each task."""
 
+    means: Tensor
+
     def __init__(self, tasks: int = 5) -> None:
         super().__init__()
         self.register_buffer("means", torch.full((tasks, 64), torch.inf))
 
     def remember(self, task: int, train: Examples) -> None:
-        self.means[task] = (train.images.float() / 255).flatten(1).mean(0)
+        self.means[task] = train[:].images.flatten(1).mean(0)
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         return torch.cdist(images.flatten(1), self.means[: len(logits)]).argmin(1)

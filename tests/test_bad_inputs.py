@@ -20,6 +20,7 @@ from test_cli import fails
 import hyperlearn as hl
 from hyperlearn import checkpoints, cli, results, sweeps, training
 from hyperlearn.data import mnist
+from hyperlearn.trained import train
 
 RUN = ["run", "split-digits", "finetune", "--iterations", "4", "--target", "mlp-10"]
 CHECKPOINT = "split-digits-finetune-cl1-seed0.pt"
@@ -315,7 +316,7 @@ RECORDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a field too many": (fields(mood="good"), "mood: "),
     "a field too few": (lambda old: old.replace(b'"seconds"', b'"minutes"'), "seconds: "),
     "a seed that is no number": (fields(seed="zero"), "seed: "),
-    "accuracy in per cent": (metrics(average_accuracy=99.0), "metrics.average_accuracy: "),
+    "accuracy in per cent": (metrics(average_accuracy=99.0), "average_accuracy is 99.0, and "),
     "accuracy not a number": (metrics(average_accuracy=float("nan")), "metrics.average_accuracy: "),
     "forgetting infinite": (metrics(forgetting=float("inf")), "metrics.forgetting: "),
     "a matrix with a row lost": (fields(accuracy_matrix=[[0.5, 0.5]]), "the accuracy matrix is not square"),
@@ -378,7 +379,7 @@ def test_two_runs_that_write_one_record_at_once(here: Path) -> None:
 def test_a_record_that_came_while_the_run_went_on_is_kept(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, train = here / "new", sweeps.train
+    folder = here / "new"
 
     def slow(*args: Any, **options: Any) -> Any:
         made = train(*args, **options)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from loading import load
+from narrowing import narrow
 from PIL import Image
 from test_data import NO_FILES
 from test_training import stopped
@@ -416,16 +417,17 @@ def test_a_limit_takes_the_first_of_each_class(home: Path) -> None:
     whole = hl.benchmarks.cifar_10_100()
     one, three = (hl.benchmarks.limited(whole, n) for n in (1, 9))
     for a, b, c in zip(whole.tasks, one.tasks, three.tasks, strict=True):
-        assert torch.equal(b.train.images, a.train.images[::3])
+        images = narrow(Tensor, a.train.images)
+        assert torch.equal(narrow(Tensor, b.train.images), images[::3])
         assert torch.equal(b.test.labels, torch.arange(10))
-        assert torch.equal(c.train.images, a.train.images)
+        assert torch.equal(narrow(Tensor, c.train.images), images)
 
 
 def test_cl1_only(home: Path) -> None:
     assert hl.benchmarks.cifar_10_100().scenarios == hl.benchmarks.MADE_FOR["cifar-10-100"] == ("cl1",)
     for scenario in ("cl2", "cl3"):
         with pytest.raises(hl.InputError, match=f"cifar-10-100 is made for cl1 alone, not for {scenario}"):
-            hl.run("hnet", hl.benchmarks.cifar_10_100(), scenario)  # type: ignore[arg-type]
+            hl.run("hnet", hl.benchmarks.cifar_10_100(), scenario)
     assert cli.main(["run", "cifar-10-100", "hnet", "--scenario", "cl3"]) == 2
 
 
@@ -469,9 +471,9 @@ def test_epochs_and_schedule(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     rates: list[float] = []
 
     class Spy(torch.optim.Adam):
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> Any:
             rates.append(self.param_groups[0]["lr"])
-            super().step(closure)
+            return super().step(closure)
 
     monkeypatch.setattr("hyperlearn.methods.base.Adam", Spy)
     whole = hl.benchmarks.cifar_10_100()
@@ -506,9 +508,9 @@ def test_the_whole_path_to_table_3(method: str, home: Path, tmp_path: Path, caps
     assert (record.scenario, record.config["images_per_class"], record.config["epochs"]) == ("cl1", 2, 1)
     assert record.config["schedule"] == [[0.4, 0.1], [0.6, 0.01], [0.8, 1e-3], [0.9, 5e-4]]
     cells = {(cell.method, cell.task): cell.mean for cell in tables.table(3, [record])}
-    assert cells[method, "cifar10"] == pytest.approx(100 * record.accuracy_matrix[5][0])
+    assert cells[method, "cifar10"] == pytest.approx(100 * narrow(float, record.accuracy_matrix[5][0]))
     if method == "lstm-net":
-        assert cells["lstm-net-during", "cifar10"] == pytest.approx(100 * record.accuracy_matrix[0][0])
+        assert cells["lstm-net-during", "cifar10"] == pytest.approx(100 * narrow(float, record.accuracy_matrix[0][0]))
         assert cells["lstm-net-during", "all"] == pytest.approx(100 * record.metrics.during_accuracy)
 
 
@@ -527,7 +529,9 @@ def test_short_and_full_runs_are_never_in_one_table(
     (record,) = results.read_all(tmp_path / "short")
     measured = {key: cell for key, cell in cells("--short").items() if cell["n"]}
     assert len(measured) == 7
-    assert measured["finetune", "cifar100-s5"]["mean"] == pytest.approx(100 * record.accuracy_matrix[5][5])
+    assert measured["finetune", "cifar100-s5"]["mean"] == pytest.approx(
+        100 * narrow(float, record.accuracy_matrix[5][5])
+    )
     assert all(cell["short"] == TINY and "verdict" not in cell for cell in measured.values())
     assert {cell["verdict"] for cell in cells().values()} == {"not run"}
 
@@ -586,7 +590,7 @@ def test_records_of_other_benchmarks_are_as_they_were() -> None:
     """What a recipe does without is left out, so that no run of before has to be run again."""
     for path in sorted((Path(__file__).parents[1] / "results" / "split-mnist").glob("*-seed0.json")):
         record = results.read(path)
-        config = recipes.configure(record.method, "split-mnist", record.scenario).record()  # type: ignore[arg-type]
+        config = recipes.configure(record.method, "split-mnist", record.scenario).record()
         assert set(record.config) == set(config)
     assert set(recipes.configure("scratch", "cifar-10-100").record()) == {
         "target", "epochs", "batch_size", "learning_rate", "schedule", "augmentation",
@@ -619,7 +623,7 @@ def test_lengths_and_schedules_as_text() -> None:
         ({"images_per_class": "-1"}, "images_per_class: input should be greater than or equal to 1"),
     ],
 )
-def test_a_wrong_value_is_named(changed: dict[str, str], message: str) -> None:
+def test_a_wrong_value_is_named(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(hl.InputError) as caught:
         recipes.configure("scratch", "cifar-10-100", **changed)
     assert str(caught.value).startswith(message)
@@ -637,7 +641,10 @@ def test_methods_without_a_recipe() -> None:
 def test_the_script_for_a_gpu(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a CPU: speeds of every task, then rows until the time is up, and from there on at the next call."""
+    """On a CPU: speeds of every task, then rows until the time is up, and from there on at the next call.
+
+    Without time there is no speed, and one step of the first row.
+    """
     gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
@@ -646,9 +653,19 @@ def test_the_script_for_a_gpu(
     monkeypatch.setattr("sys.argv", [*command, "target=resnet-8", "images_per_class=1", "batch_size=5", "--seconds=0"])
     gpu.main()
     assert "scratch on cifar-10-100, cl1, seed 0" in (out := capsys.readouterr().out)
-    assert "stopped in task 1, step 4" in out  # a task's last step: 2 epochs of 10 images, 5 at a time
+    assert "scratch: no time" in out
+    assert "stopped in task 1, step 1" in out
     assert not list(tmp_path.rglob("*seed0.json"))
+    assert json.loads((tmp_path / "speed.json").read_text())["complete"] is False
+    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "--seconds=600"])
+    gpu.main()
+    assert [record.method for record in results.read_all(tmp_path / "results")] == ["finetune", "scratch"]
     speeds = json.loads((tmp_path / "speed.json").read_text())
+    assert speeds["complete"] is True
+    apart = speeds["losses_apart_from_a_processors"]
+    drawing = {method for method in gpu.EVERY if "dgr" in method or method.endswith("-r")}
+    assert {method for method, one in apart.items() if one is None} == drawing
+    assert {one for one in apart.values() if one is not None} == {0.0}  # this one is a processor
     ways = [f"compile {how}, {precision}" for how in ("off", "auto") for precision in ("float32", "bfloat16")]
     assert {size: list(by) for size, by in speeds["lstm_net_images_per_second_by_batch"].items()} == {
         "2": ways,
@@ -656,6 +673,21 @@ def test_the_script_for_a_gpu(
     }
     rows = speeds["protocol"]["finetune"]
     assert rows["seconds"] == pytest.approx([20 / rate for rate in rows["images_per_second"]])
-    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "--seconds=600"])
-    gpu.main()
-    assert [record.method for record in results.read_all(tmp_path / "results")] == ["finetune", "scratch"]
+
+
+def test_the_script_for_a_gpu_takes_half_of_its_time_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by a second at each look: what is not measured in time is null, and no part of a sum."""
+    gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    monkeypatch.setattr(gpu, "STEPS", 1)
+    monkeypatch.setattr(gpu, "BATCHES", ())
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: next(ticks))
+    tasks = [hl.benchmarks.split_digits().tasks[0]] * 2
+    benchmark = hl.benchmarks.Benchmark("digits", tuple(tasks))
+    monkeypatch.setattr(gpu, "EVERY", {})
+    found = gpu.measure(
+        ["finetune"], benchmark, torch.device("cpu"), "off", gpu.Limit(2.5), {"target": "mlp-5", "augmentation": "none"}
+    )
+    assert found["complete"] is False
+    assert [rate is None for rate in found["protocol"]["finetune"]["images_per_second"]] == [False, True]
+    assert len(found["protocol"]["finetune"]["seconds"]) == 1

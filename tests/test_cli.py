@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,3 +242,36 @@ def test_several_seeds_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "ewc cannot train several seeds at once" in capsys.readouterr().err
     assert cli.main(["run", "split-digits", "hnet", "--seeds", "0", "--results", str(tmp_path)]) == 2
     assert "--seeds needs at least one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--seeds", "2"], ["tune", "--seeds", "2", "--beta", "0", "1"]])
+def test_a_benchmark_is_made_once(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permuted MNIST takes seconds to make."""
+    made = []
+
+    def counted(**options: Any) -> benchmarks.Benchmark:
+        made.append(options)
+        return benchmarks.split_digits(**options)
+
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "split-digits", counted)
+    command, *more = arguments
+    options = ["split-digits", "hnet", "--iterations", "1", "--results", str(tmp_path)]
+    assert cli.main([command, *options, *more]) == 0
+    assert len(made) == 1
+
+
+def test_a_worker_makes_a_benchmark_once_for_all_its_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted() -> benchmarks.Benchmark:
+        made.append(1)
+        return benchmarks.split_digits()
+
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "split-digits", counted)
+    sweeps._load.cache_clear()
+    for seed in (0, 1):
+        one = sweeps.Training("split-digits", "hnet", ("cl1",), seed, tmp_path, (("iterations", 1),))
+        sweeps._work(one, "cpu", "off")
+        assert one.done()
+    sweeps._load.cache_clear()
+    assert len(made) == 1

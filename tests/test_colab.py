@@ -18,6 +18,7 @@ import pytest
 from loading import load
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
 run = load(ROOT / "book" / "run.py")
@@ -40,9 +41,10 @@ SHOWS_RAW = {
 HTML = {"details", "summary", "img", "br", "sub", "sup"}  # shown by Colab, Jupyter and GitHub alike
 
 
-def problems(markdown):
+def problems(markdown: str) -> list[str]:
     """What a reader on Colab would see raw, miss, or be led astray by, in the text of one cell."""
-    found, open_tags = [], []
+    found: list[str] = []
+    open_tags: list[str] = []
     for block in COLAB.parse(markdown):
         if block.type == "fence" and not re.fullmatch(r"[\w+-]*", block.info.strip()):
             found.append(f"a directive: {block.info}")
@@ -71,14 +73,14 @@ def problems(markdown):
 
 
 @every_chapter
-def test_text_shows_on_colab(path):
+def test_text_shows_on_colab(path: Path) -> None:
     for cell in run.read(path).cells:
         if cell.cell_type == "markdown":
             assert problems(cell.source) == []
 
 
 @every_chapter
-def test_outputs_show_on_colab(path):
+def test_outputs_show_on_colab(path: Path) -> None:
     for cell in run.read(path).cells:
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             assert problems(data.get("text/markdown", "")) == []
@@ -87,7 +89,7 @@ def test_outputs_show_on_colab(path):
 
 
 @every_chapter
-def test_the_first_cell_alone_installs_and_leaves_torch_as_it_is(path):
+def test_the_first_cell_alone_installs_and_leaves_torch_as_it_is(path: Path) -> None:
     cells = [cell.source for cell in run.read(path).cells if cell.cell_type == "code"]
     first, *others = [[line for line in source.splitlines() if re.search(r"\bpip\b|^\s*!", line)] for source in cells]
     (install,) = first
@@ -108,7 +110,7 @@ SOURCES = [
 ]
 
 
-def command(*words, folder, **environment):
+def command(*words: str, folder: Path, **environment: str) -> str:
     """What a command prints; its errors where it fails."""
     done = subprocess.run(words, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -116,7 +118,7 @@ def command(*words, folder, **environment):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel; what the package needs is borrowed from the environment of the tests."""
     here = tmp_path_factory.mktemp("installed")
     (here / "source").mkdir()
@@ -137,7 +139,7 @@ def installed(tmp_path_factory):
     return here / "environment"
 
 
-def on_colab(environment, *words, folder):
+def on_colab(environment: Path, *words: str, folder: Path) -> str:
     """What a command of the environment prints, for a user with an empty home folder and no network."""
     home = environment.parent / "home"
     home.mkdir(exist_ok=True)
@@ -152,7 +154,7 @@ def on_colab(environment, *words, folder):
     return done.stdout
 
 
-def test_an_installed_package_has_the_records(installed, tmp_path):
+def test_an_installed_package_has_the_records(installed: Path, tmp_path: Path) -> None:
     from_the_checkout = command(
         sys.executable, "-m", "hyperlearn.cli", "table", "1", "--json", folder=ROOT, PYTHONPATH=str(ROOT)
     )
@@ -176,13 +178,13 @@ WRITE_OR_FETCH = {"11", "12", "14"}  # or did: these run twice, for what the fir
 MISSING = re.compile(r"not run|no records")
 
 
-def missing(cell):
+def missing(cell: NotebookNode) -> list[list[str]]:
     return [MISSING.findall(json.dumps(output)) for output in cell.get("outputs", []) if MISSING.search(str(output))]
 
 
 @pytest.mark.colab
 @every_chapter
-def test_a_chapter_runs_alone_where_the_package_is_installed(path, installed, tmp_path):
+def test_a_chapter_runs_alone_where_the_package_is_installed(path: Path, installed: Path, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path)
     for _ in range(2 if path.stem[:2] in WRITE_OR_FETCH else 1):
         ran = nbformat.reads(on_colab(installed, "python", "-c", RUN, path.name, folder=tmp_path), as_version=4)
@@ -197,7 +199,7 @@ def test_a_chapter_runs_alone_where_the_package_is_installed(path, installed, tm
         assert list(tmp_path.iterdir()) == [tmp_path / path.name]
 
 
-def test_what_it_installs_are_floors():
+def test_what_it_installs_are_floors() -> None:
     lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     assert [line for line in lines if line and not re.fullmatch(r"[\w-]+(\[\w+\])?>=[\d.]+", line)] == []
 
@@ -220,11 +222,11 @@ def test_what_it_installs_are_floors():
         ("<img src='figures/readme.png'>", "an image in another file"),
     ],
 )
-def test_what_colab_would_not_show_is_found(markdown, problem):
+def test_what_colab_would_not_show_is_found(markdown: str, problem: str) -> None:
     assert problem in " ".join(problems(markdown))
 
 
-def test_what_colab_shows_is_left_alone():
+def test_what_colab_shows_is_left_alone() -> None:
     text = (
         "# Title\n\nIn $\\sum_{t<T} x_t$ and *words*, [a paper](https://a.org), `{code}`.\n\n$$x_{1}\n= 2$$\n\n"
         "| $x$ | y |\n| --- | --- |\n| $\\lvert x \\rvert$ | 1 |\n\n```python\nf'{x}' # $\n```\n\n"

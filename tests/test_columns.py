@@ -52,9 +52,9 @@ def test_state_dicts_are_those_of_a_linear_layer(pair: tuple[nn.Linear, ColumnLi
     other = ColumnLinear(nn.Linear(3, 50))
     other.load_state_dict(linear.state_dict())
     assert torch.equal(other.weight, linear.weight)
-    plain = nn.Sequential(nn.Linear(3, 50))
-    plain.load_state_dict(state)
-    assert torch.equal(plain[0].weight, linear.weight)
+    plain = nn.Linear(3, 50)
+    nn.Sequential(plain).load_state_dict(state)
+    assert torch.equal(plain.weight, linear.weight)
     with pytest.raises(RuntimeError, match="Missing key"):
         other.load_state_dict({"bias": linear.bias})
 

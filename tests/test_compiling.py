@@ -1,11 +1,17 @@
 """Target networks are compiled where it pays, in training alone, and learn what they learn as they are written."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import hyperlearn as hl
 from hyperlearn import compiling
+from hyperlearn.catalog import Compile
 from hyperlearn.cli import main
 from hyperlearn.compiling import PAYS_FROM, TargetCompiler, can_compile
 
@@ -15,15 +21,15 @@ CPU = torch.device("cpu")
 class SmallNet(nn.Linear):
     """Takes a second to compile."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(64, 2)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return super().forward(images.flatten(1))
 
 
 @pytest.fixture
-def without_a_compiler(monkeypatch):
+def without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """PyTorch traces the network and runs it as written, which takes no C++ and no time."""
     compile_ = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda self: compile_(self, backend="eager"))
@@ -33,23 +39,23 @@ def without_a_compiler(monkeypatch):
     torch.compiler.reset()
 
 
-def learnt(method, compile, target=None, **overrides):
-    fewer = {"iterations": 20, "batch_size": 16, **overrides}
+def learnt(method: str, compile: Any, target: nn.Module | None = None, **overrides: Any) -> hl.Result:
+    fewer: dict[str, Any] = {"iterations": 20, "batch_size": 16, **overrides}
     return hl.run(method, hl.benchmarks.split_digits(), target=target, compile=compile, **fewer)
 
 
-def close(one, other):
+def close(one: hl.Result, other: hl.Result) -> None:
     """Rounding may turn an image or two of the 70 to 75 of a task."""
     for row, expected in zip(one.accuracy_matrix, other.accuracy_matrix, strict=True):
         assert row == pytest.approx(expected, abs=0.03)
 
 
-def graphs():
+def graphs() -> int:
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 @pytest.mark.parametrize("method", ["finetune", "scratch", "ewc", "lwf", "hnet", "lstm-net-iwr", "lstm-net-grow"])
-def test_a_compiled_network_learns_the_same(method, without_a_compiler):
+def test_a_compiled_network_learns_the_same(method: str, without_a_compiler: None) -> None:
     """Also where networks are copied, replaced from task to task, or differentiated image by image."""
     as_written, compiled = learnt(method, "off"), learnt(method, "on")
     close(compiled, as_written)
@@ -58,7 +64,7 @@ def test_a_compiled_network_learns_the_same(method, without_a_compiler):
 
 
 @pytest.mark.parametrize("method", ["hnet", "hnet-iwr", "ewc"])
-def test_training_alone_is_compiled(method, without_a_compiler):
+def test_training_alone_is_compiled(method: str, without_a_compiler: None) -> None:
     """One graph for all steps of all tasks: evaluation and importances, of other batches, run as it is written."""
     before = graphs()
     learnt(method, "on")
@@ -66,7 +72,7 @@ def test_training_alone_is_compiled(method, without_a_compiler):
 
 
 @pytest.mark.skipif(not can_compile(CPU), reason="no C++ compiler on this machine")
-def test_pytorch_compiles_it():
+def test_pytorch_compiles_it() -> None:
     before = graphs()
     as_written, compiled = (learnt("hnet", how, target=SmallNet(), chunk_size=50) for how in ("off", "on"))
     assert graphs() > before
@@ -83,28 +89,32 @@ def test_pytorch_compiles_it():
         (nn.Sequential(nn.Conv2d(1, 1, 1)), "off", PAYS_FROM, False),
     ],
 )
-def test_auto_compiles_convolutions_of_long_runs(net, choice, steps, expected, without_a_compiler):
+def test_auto_compiles_convolutions_of_long_runs(
+    net: nn.Module, choice: Compile, steps: int, expected: bool, without_a_compiler: None
+) -> None:
     compiler = TargetCompiler(choice, steps, CPU)
     compiler.wrap(lambda outputs: net)(2)
     assert compiler.used is expected
 
 
-def test_auto_leaves_it_where_there_is_no_compiler(monkeypatch):
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+def test_auto_leaves_it_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     compiler = TargetCompiler("auto", PAYS_FROM, CPU)
     compiler.wrap(lambda outputs: nn.Conv2d(1, 1, 1))(2)
     assert not compiler.used
 
 
-def test_a_compiler_that_is_named_by_the_environment_counts(monkeypatch):
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/opt/icpx" if name == "icpx" else None)
+def test_a_compiler_that_is_named_by_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/opt/icpx" if name == "icpx" else None)
     assert not can_compile(CPU)
     monkeypatch.setenv("CXX", "icpx")
     assert can_compile(CPU)
 
 
-def test_what_cannot_be_compiled_is_said_before_anything_is_trained(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+def test_what_cannot_be_compiled_is_said_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     for command in (["run", "split-digits", "hnet"], ["sweep", "table1", "--benchmark", "split-digits"]):
         assert main([*command, f"--results={tmp_path}", "--device=cpu", "--compile=on"]) == 2
         assert "needs a C++ compiler" in capsys.readouterr().err
@@ -112,7 +122,9 @@ def test_what_cannot_be_compiled_is_said_before_anything_is_trained(monkeypatch,
         learnt("hnet", "yes")
 
 
-def test_several_seeds_at_once_are_not_compiled(without_a_compiler, tmp_path, capsys):
+def test_several_seeds_at_once_are_not_compiled(
+    without_a_compiler: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["run", "split-digits", "hnet", "--seeds=2", f"--results={tmp_path}", "--device=cpu"]
     assert main([*command, "--compile=on"]) == 2
     assert "cannot be compiled" in capsys.readouterr().err

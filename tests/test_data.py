@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from narrowing import narrow
+from torch import Tensor
 
 import hyperlearn as hl
 from hyperlearn import cifar, data
@@ -86,13 +88,15 @@ def test_an_order_names_each_class_once(order: list[int]) -> None:
 def test_first_permutation_is_none_and_the_others_are_fixed() -> None:
     one, two = (hl.benchmarks.permuted_digits(tasks=3) for _ in range(2))
     source = hl.data.digits()
-    assert torch.equal(one.tasks[0].train.images, source.train_images)
-    assert not torch.equal(one.tasks[1].train.images, source.train_images)
-    assert not torch.equal(one.tasks[1].train.images, one.tasks[2].train.images)
+    train = [narrow(Tensor, task.train.images) for task in one.tasks]
+    assert torch.equal(train[0], source.train_images)
+    assert not torch.equal(train[1], source.train_images)
+    assert not torch.equal(train[1], train[2])
     for a, b in zip(one.tasks, two.tasks, strict=True):
-        assert torch.equal(a.test.images, b.test.images)
+        test = narrow(Tensor, a.test.images)
+        assert torch.equal(test, narrow(Tensor, b.test.images))
         # the same pixels, in another order
-        assert torch.equal(a.test.images.flatten(1).sort().values, source.test_images.flatten(1).sort().values)
+        assert torch.equal(test.flatten(1).sort().values, source.test_images.flatten(1).sort().values)
 
 
 def test_validation_images_are_taken_from_the_training_images() -> None:
@@ -100,9 +104,9 @@ def test_validation_images_are_taken_from_the_training_images() -> None:
     for a, b in zip(whole.tasks, cut.tasks, strict=True):
         assert len(b.validation) == round(0.25 * len(a.train))
         assert len(b.train) + len(b.validation) == len(a.train)
-        assert torch.equal(a.test.images, b.test.images)
-        both = torch.cat([b.train.images, b.validation.images])
-        assert sorted(both.flatten(1).tolist()) == sorted(a.train.images.flatten(1).tolist())
+        assert torch.equal(narrow(Tensor, a.test.images), narrow(Tensor, b.test.images))
+        both = torch.cat([narrow(Tensor, part.images) for part in (b.train, b.validation)])
+        assert sorted(both.flatten(1).tolist()) == sorted(narrow(Tensor, a.train.images).flatten(1).tolist())
 
 
 def test_tuning_sees_no_test_image() -> None:
@@ -170,14 +174,15 @@ def test_a_data_set_there_is_not(read: Callable[[str], object]) -> None:
 )
 def test_types_that_cannot_be_learnt_from_are_refused(images: torch.dtype, labels: torch.dtype) -> None:
     good = examples()
-    bad = replace(good, images=good.images.to(images), labels=good.labels.to(labels))
+    bad = replace(good, images=narrow(Tensor, good.images).to(images), labels=good.labels.to(labels))
     with pytest.raises(hl.InputError, match=f"mine: task 0, training images: {images} with labels of {labels}"):
         hl.benchmarks.Benchmark("mine", (task(bad),))
 
 
 def test_images_in_another_precision_than_the_weights_are_refused() -> None:
     good = examples()
-    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=as_float(good.images).double())),))
+    images = as_float(narrow(Tensor, good.images)).double()
+    double = hl.benchmarks.Benchmark("mine", (task(replace(good, images=images)),))
     with pytest.raises(hl.InputError, match=r"images of torch.float64, but the weights are torch.float32"):
         hl.run("finetune", double, iterations=1, target="mlp-5")
 

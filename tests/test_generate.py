@@ -41,7 +41,8 @@ def network(outputs: int = 2, seed: int = 0) -> Net:
 
 
 def chunked(target: nn.Module, **options: Any) -> hl.Hypernetwork:
-    return hl.ChunkedHypernet(target, 3, **{"chunk_size": 12, "task_dim": 5, "chunk_dim": 4, "hidden": [6]} | options)
+    sizes: dict[str, Any] = {"chunk_size": 12, "task_dim": 5, "chunk_dim": 4, "hidden": [6]}
+    return hl.ChunkedHypernet(target, 3, **sizes | options)
 
 
 def linear(target: nn.Module, **options: Any) -> hl.Hypernetwork:
@@ -81,7 +82,7 @@ every_part = pytest.mark.parametrize(("generate", "names"), GENERATE.values(), i
 @torch.no_grad()
 def move(hypernet: nn.Module, by: float = 0.1) -> None:
     for p in hypernet.parameters():
-        p += by * torch.randn_like(p)
+        p.add_(by * torch.randn_like(p))
 
 
 @every_hypernet
@@ -153,7 +154,7 @@ def test_the_gram_form_is_the_direct_form_with_a_base_and_without(make: Make, ge
         with torch.no_grad():  # the same weights, whatever it is added to
             for p in hypernet.parameters():
                 p.copy_(0.3 * torch.randn_like(p))
-        three = [hl.OutputRegularizer(hypernet, 0.1, form) for form in ("gram", "direct")]  # type: ignore[arg-type]
+        three = [hl.OutputRegularizer(hypernet, 0.1, form) for form in ("gram", "direct")]
         weighted = hl.ImportanceWeightedRegularizer(hypernet, 0.1, exact=True)
         for task in range(2):
             for penalty in three:
@@ -251,6 +252,10 @@ SMALL: dict[str, Any] = {"iterations": 6, "batch_size": 16, "chunk_size": 12, "t
 LEARNERS = ["hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow"]
 
 
+def hypernet_of(run: Run) -> Any:
+    return run.learner.get_submodule("hypernet")
+
+
 def learnt(method: str, target: Any, folder: Path | None = None, **changed: Any) -> Run:
     config = hl.recipes.configure(method, BENCHMARK.name, **SMALL | changed)
     run = Run(hl.RunSpec(config, BENCHMARK, device="cpu", parts=Parts(target=target)))
@@ -321,7 +326,7 @@ def test_a_run_on_a_base_goes_on_from_a_checkpoint(
             learnt(method, Made(seed=0), tmp_path, **options)
     again = learnt(method, Made(seed=1), tmp_path, **options)  # all that counts is in the checkpoint
     assert again.accuracy == whole.accuracy
-    for got, expected in zip(again.learner.hypernet(0).values(), whole.learner.hypernet(0).values(), strict=True):
+    for got, expected in zip(hypernet_of(again)(0).values(), hypernet_of(whole)(0).values(), strict=True):
         assert torch.equal(got, expected)
 
 
@@ -341,14 +346,14 @@ def test_a_whole_network_without_a_base_is_recorded_as_ever() -> None:
 
 def test_patterns_are_of_the_network_s_own_names_in_any_precision() -> None:
     run = learnt("hnet", network, generate=["head.*"], precision="bfloat16")
-    assert run.learner.hypernet.layout.names == ("net.head.weight", "net.head.bias")
+    assert hypernet_of(run).layout.names == ("net.head.weight", "net.head.bias")
 
 
 def test_a_decoder_may_be_generated_in_part_too() -> None:
     run = learnt("hnet-iwr-r", network, generate=["layers.2.*"], base="target")
-    hypernet: Any = run.learner.hypernet
+    hypernet = hypernet_of(run)
     assert hypernet.layout.names == ("layers.2.weight", "layers.2.bias")
-    kept = dict(run.learner.target.named_parameters())
+    kept = dict(run.learner.get_submodule("target").named_parameters())
     assert all(torch.equal(p, kept[name]) for name, p in hypernet.kept().items())
     frozen = 64  # in the classifier, which is the network that was given
     assert run.learner.sizes("cl1").frozen == frozen + sum(p.numel() for p in hypernet.kept().values())
@@ -364,7 +369,7 @@ def test_several_seeds_at_once_are_refused(changed: dict[str, Any]) -> None:
 def test_a_frozen_network_is_a_target_where_patterns_name_a_part() -> None:
     target = network().requires_grad_(False)
     run = learnt("hnet", target, generate=["head.*"])
-    assert run.learner.hypernet.layout.names == ("head.weight", "head.bias")
+    assert hypernet_of(run).layout.names == ("head.weight", "head.bias")
     with pytest.raises(hl.InputError, match="all parameters of Net are frozen"):
         learnt("hnet", target)
 
@@ -475,13 +480,14 @@ def test_layers_are_chosen_by_name() -> None:
     adapted = lora(network(), rank=1, layers=["body.*"])
     trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
     assert {name.split(".parametrizations")[0] for name in trained} == {"body.0", "body.2"}
-    for wrong, said in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"layers": ["haed"]}, "no linear or convolutional layer of Net matches 'haed'; there are body.0, body"),
         ({"layers": "head"}, "a list of patterns such as"),
         ({"rank": 0}, "has at least rank 1, got 0"),
-    ]:
+    ]
+    for wrong, said in cases:
         with pytest.raises(hl.InputError, match=said):
-            lora(network(), **{"rank": 1} | wrong)  # type: ignore[arg-type]
+            lora(network(), **{"rank": 1} | wrong)
     with pytest.raises(hl.InputError, match=r"no linear or convolutional layer of Embedding matches '\*'"):
         lora(nn.Embedding(3, 2), rank=1)
     with pytest.raises(hl.InputError, match="has no shape yet"):
@@ -492,7 +498,8 @@ def test_two_layers_of_one_weight_keep_it_in_common() -> None:
     net = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
     net[1].weight = net[0].weight
     adapted = lora(net, rank=1)
-    assert adapted.get_parameter("0.parametrizations.weight.original") is adapted[1].parametrizations.weight.original
+    first, second = (adapted.get_parameter(f"{place}.parametrizations.weight.original") for place in (0, 1))
+    assert first is second
     images = torch.rand(2, 5)
     torch.testing.assert_close(adapted(images), net(images))
     hypernet = linear(adapted, base="target")

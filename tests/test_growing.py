@@ -110,7 +110,7 @@ def test_several_tasks_at_once() -> None:
 
 def test_tasks_are_named_as_in_other_hypernetworks() -> None:
     hypernet = make(tasks=2)
-    assert torch.equal(hypernet.flat(np.int64(1)), hypernet.flat(1))
+    assert torch.equal(hypernet.flat(np.int64(1)), hypernet.flat(1))  # type: ignore[arg-type]
     assert torch.equal(hypernet.flat(torch.tensor([1, 0])), hypernet.flat([1, 0]))
     assert hypernet.flat([]).shape == (0, hypernet.layout.numel)
     for wrong in (2, [0, -1], 0.9):
@@ -120,7 +120,7 @@ def test_tasks_are_named_as_in_other_hypernetworks() -> None:
 
 def test_growth_is_counted() -> None:
     for head in ("per-task", "shared"):
-        hypernet = make(head)  # type: ignore[arg-type]
+        hypernet = make(head)
         before = hl.count(hypernet)
         hypernet.add_task()
         expected = 3 + 16 * 5 + (9 * 4 if head == "per-task" else 0)  # e_t, w^t, W^t

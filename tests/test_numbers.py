@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_what_is_no_benchmark_is_refused(given: Any) -> None:
 
 
 def test_folders_may_be_text(tmp_path: Path) -> None:
-    hl.run("finetune", DIGITS, checkpoint=str(tmp_path), **TINY)  # type: ignore[arg-type]
+    hl.run("finetune", DIGITS, checkpoint=str(tmp_path), **TINY)
     assert list(tmp_path.glob("*.pt"))
 
 
@@ -135,7 +136,7 @@ def test_every_folder_may_be_text(tmp_path: Path) -> None:
     result = hl.run("finetune", DIGITS, **TINY)
     assert hl.results.write(result, folder).exists()
     assert [r.seed for r in hl.results.read_all(folder)] == [result.seed]
-    assert hl.results.read(folder + "/split-digits/finetune-cl1-seed0.json") == result  # type: ignore[arg-type]
+    assert hl.results.read(folder + "/split-digits/finetune-cl1-seed0.json") == replace(result, loss=[])
     (planned, *_) = hl.sweeps.trainings("table3", folder, seeds=1, schedule="tenth")
     assert planned.checkpoints.parent == tmp_path / "tenth"
     hl.tuning.search("finetune", "split-digits", {"iterations": [1], "target": ["mlp-4"]}, folder)

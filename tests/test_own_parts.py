@@ -9,6 +9,8 @@ from typing import Any
 import own_parts as own
 import pytest
 import torch
+from narrowing import narrow
+from torch import Tensor
 
 import hyperlearn as hl
 from hyperlearn import cli
@@ -28,7 +30,7 @@ PARTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_goes_through_run_and_files(part: str, tmp_path: Path) -> None:
-    given = {name: value for name, value in PARTS[part].items() if name in hl.recipes.PARTS}
+    given = {name: value for name, value in PARTS[part].items() if name in hl.methods.PARTS}
     options = {**HNET, **PARTS[part]}
     if part == "hypernetwork":
         options["regularizer"] = given["regularizer"] = own.Elastic
@@ -42,7 +44,7 @@ def test_a_part_goes_through_run_and_files(part: str, tmp_path: Path) -> None:
     again = hl.fit("hnet", THREES, seed=1, checkpoint=tmp_path, **options)
     assert all(again.results[scenario].same_measurement(made.results[scenario]) for scenario in made.results)
     made.save(tmp_path / "m.pt")
-    images = THREES.tasks[1].test.images
+    images = narrow(Tensor, THREES.tasks[1].test.images)
     loaded = hl.load(tmp_path / "m.pt", device="cpu", **given)
     assert torch.equal(loaded.predict_proba(images), made.predict_proba(images))
     loaded.learn(hl.benchmarks.split_digits().tasks[3])
@@ -59,13 +61,13 @@ class StopIn(hl.callbacks.Callback):
 
 
 def test_a_part_does_what_it_says() -> None:
-    images = THREES.tasks[1].test.images
+    images = narrow(Tensor, THREES.tasks[1].test.images)
     made = hl.fit("hnet", THREES, infer=own.ByMean(), **HNET)
     tasks = made.predict(images).tasks
-    means = torch.stack([as_float(task.train.images).flatten(1).mean(0) for task in THREES.tasks])
+    means = torch.stack([task.train[:].images.flatten(1).mean(0) for task in THREES.tasks])
     assert torch.equal(tasks, torch.cdist(as_float(images).flatten(1), means).argmin(1))
     grown = hl.fit("hnet", THREES, hypernet=own.Table, regularizer=own.Elastic, lookahead=False, **HNET)
-    numel = grown.learner.hypernet.layout.numel
+    numel = narrow(own.Table, grown.learner.hypernet).layout.numel
     assert grown.result.parameters.stored_per_task == 3 * numel
     assert grown.result.forgetting == 0  # the rows of old tasks are frozen
 
@@ -110,7 +112,8 @@ def small() -> dict[str, Any]:
 
 def test_adamw_and_clipping_change_the_step() -> None:
     plain = hl.run("finetune", THREES, **SMALL)
-    for changed in ({"weight_decay": 0.5}, {"clip_norm": 1e-3}):
+    changes: list[dict[str, Any]] = [{"weight_decay": 0.5}, {"clip_norm": 1e-3}]
+    for changed in changes:
         other = hl.run("finetune", THREES, **SMALL, **changed)
         assert other.config.items() >= changed.items()
         assert other.loss != plain.loss
@@ -167,7 +170,7 @@ def test_a_callback_ends_a_task_and_sees_what_is_measured(tmp_path: Path) -> Non
             self.losses.append(float(loss))
             return bool(run.step == 10)
 
-        def on_evaluate(self, run: Any, accuracy: dict[str, list[float]]) -> None:
+        def on_evaluate(self, run: Any, accuracy: dict[str, list[float | None]]) -> None:
             self.rows.append(accuracy["cl1"])
 
     watch = Watch()

@@ -1,12 +1,13 @@
 """Data as people have it: right where the meaning is certain, else one line that says what is expected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from narrowing import narrow
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -20,8 +21,10 @@ WHOLE: dict[str, Any] = {"iterations": 20, "batch_size": 16, "target": "mlp-10",
 
 
 def each_part(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
-    parts = (replace(part, images=change(part.images)) for part in (task.train, task.validation, task.test))
-    return Task(*parts, task.classes)
+    train, validation, test = (
+        replace(part, images=change(narrow(Tensor, part.images))) for part in (task.train, task.validation, task.test)
+    )
+    return Task(train, validation, test, task.classes)
 
 
 def one_task(images: Tensor) -> Benchmark:
@@ -31,7 +34,7 @@ def one_task(images: Tensor) -> Benchmark:
     return Benchmark("mine", (Task(examples, examples.take(slice(0)), examples, ("a", "b")),))
 
 
-def labelled(labels: list[int] | Tensor, test: list[int] | Tensor | None = None) -> Source:
+def labelled(labels: Sequence[int] | Tensor, test: Sequence[int] | Tensor | None = None) -> Source:
     """An image for each label, which tells its place."""
     train = torch.as_tensor(labels)
     other = train if test is None else torch.as_tensor(test)
@@ -63,7 +66,9 @@ def test_bytes_stay_bytes_among_themselves() -> None:
 @pytest.mark.parametrize("kinds", [(torch.float32, torch.float64), (torch.uint8, torch.float64)])
 def test_floats_of_two_precisions_do_not_come_together(kinds: tuple[torch.dtype, torch.dtype]) -> None:
     parts = [task.train for task in hl.benchmarks.split_digits().tasks]
-    parts = [replace(part, images=part.images.to(kind)) for part, kind in zip(parts, kinds, strict=False)]
+    parts = [
+        replace(part, images=narrow(Tensor, part.images).to(kind)) for part, kind in zip(parts, kinds, strict=False)
+    ]
     with pytest.raises(hl.InputError, match=r"images of torch.float32 and torch.float64 cannot be put together"):
         concatenate(parts)
 
@@ -182,7 +187,7 @@ def test_tokens_reach_the_target_as_they_are(method: str) -> None:
 
     result = hl.run(method, sentences(), target=watched, **text(method))
     assert seen == {torch.int64}
-    assert result.accuracy_matrix[0][0] > 0.9
+    assert narrow(float, result.accuracy_matrix[0][0]) > 0.9
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # attention under vmap
@@ -231,7 +236,8 @@ def test_the_librarys_own_networks_take_floats(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["dgr", "hnet-r"])
 def test_tokens_are_not_replayed(method: str) -> None:
-    settings = {"encoder_hidden": (5,), "decoder_hidden": (5,)} | ({"chunk_size": 50} if method == "hnet-r" else {})
+    settings: dict[str, Any] = {"encoder_hidden": (5,), "decoder_hidden": (5,)}
+    settings |= {"chunk_size": 50} if method == "hnet-r" else {}
     with pytest.raises(hl.InputError, match=r"task 0: replay needs images with values in \[0, 1\], these have 0 to 19"):
         hl.run(method, sentences(), target=Tokens, **TEXT, **settings)
 
@@ -257,11 +263,11 @@ def test_classes_are_the_labels_that_occur(labels: list[int], tasks: list[tuple[
     assert [task.classes for task in made.tasks] == tasks
     for task in made.tasks:
         for part in (task.train, task.test):
-            found = [str(labels[int(place) % len(labels)]) for place in part.images[:, 0, 0]]
+            found = [str(labels[int(place) % len(labels)]) for place in narrow(Tensor, part.images)[:, 0, 0]]
             assert found == [task.classes[label] for label in part.labels]
     for task in permuted("mine", source, tasks=2).tasks:
         assert task.classes == tuple(name for pair in tasks for name in pair)
-        found = [str(labels[int(place) % len(labels)]) for place in task.train.images.amax((1, 2))]
+        found = [str(labels[int(place) % len(labels)]) for place in narrow(Tensor, task.train.images).amax((1, 2))]
         assert found == [task.classes[label] for label in task.train.labels]
 
 
@@ -368,10 +374,10 @@ class Tutorial(nn.Module):
 def test_a_network_that_calls_view(method: str, augmentation: str | None) -> None:
     """Whatever the images' type, and also where somebody has put their channels in front by ``permute``."""
     images = torch.randint(256, (12, 32, 32, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    sizes = {"chunk_size": 200} if method == "hnet" else {}
     settings: dict[str, Any] = {"iterations": 2, "batch_size": 4, "augmentation": augmentation, "device": "cpu"}
+    settings |= {"chunk_size": 200} if method == "hnet" else {}
     made = [
-        hl.run(method, one_task(each), target=Tutorial, **settings, **sizes)
+        hl.run(method, one_task(each), target=Tutorial, **settings)
         for each in (images.contiguous(), images, images / 255, (images / 255).contiguous())
     ]
     assert all(each.accuracy_matrix == made[0].accuracy_matrix for each in made)
@@ -467,7 +473,8 @@ def test_a_transform_of_ones_own(method: str) -> None:
 
 def test_it_comes_after_what_the_configuration_says() -> None:
     torch.manual_seed(0)
-    benchmark = one_task(torch.rand(20, 3, 8, 8))
+    images = torch.rand(20, 3, 8, 8)
+    benchmark = one_task(images)
     seen: list[Tensor] = []
 
     def watch(images: Tensor) -> Tensor:
@@ -476,7 +483,7 @@ def test_it_comes_after_what_the_configuration_says() -> None:
 
     for augmentation in (None, "flip-crop"):
         hl.run("finetune", replace(benchmark, augment=watch), augmentation=augmentation, **WHOLE | {"iterations": 1})
-    originals = {tuple(image.flatten().tolist()) for image in benchmark.tasks[0].train.images}
+    originals = {tuple(image.flatten().tolist()) for image in images}
     plain, cropped = ({tuple(image.flatten().tolist()) for image in batch} for batch in seen)
     assert plain <= originals
     assert not cropped <= originals
@@ -513,14 +520,15 @@ def test_a_run_goes_on_under_the_same_transform_alone(tmp_path: Path, monkeypatc
     digits = hl.benchmarks.first(hl.benchmarks.split_digits(), 2)
     noisy = replace(digits, augment=noise)
     whole = hl.run("finetune", noisy, **WHOLE)
-    monkeypatch.setattr(hl.training, "CHECKPOINT_EVERY", 7)
+    monkeypatch.setattr(hl.checkpoints, "EVERY", 7)
 
-    def stop(task: int, step: int) -> None:
-        if task == 1:
-            raise KeyboardInterrupt
+    class Stop(hl.callbacks.Callback):
+        def on_step(self, run: Any, loss: Tensor | None) -> None:
+            if run.task == 1:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hl.run("finetune", noisy, checkpoint=tmp_path, progress=stop, **WHOLE)
+        hl.run("finetune", noisy, checkpoint=tmp_path, callbacks=[Stop()], **WHOLE)
     for other in (digits, replace(digits, augment=mirror)):
         with pytest.raises(hl.InputError, match=r"is the checkpoint of a run with augment = test_peoples_data.noise"):
             hl.run("finetune", other, checkpoint=tmp_path, **WHOLE)
@@ -528,10 +536,9 @@ def test_a_run_goes_on_under_the_same_transform_alone(tmp_path: Path, monkeypatc
 
 
 def test_replicas_draw_no_random_numbers() -> None:
-    config = hl.recipes.configure("finetune", "split-digits", iterations=1)
     noisy = replace(hl.benchmarks.split_digits(), augment=noise)
     with pytest.raises(hl.InputError, match="cannot train several seeds at once: augmentation draws random numbers"):
-        train_replicas("finetune", config, noisy, [0, 1])
+        train_replicas(hl.recipes.specify("finetune", noisy, iterations=1), [0, 1])
 
 
 def test_data_sets_bring_their_transform() -> None:

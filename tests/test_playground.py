@@ -133,8 +133,14 @@ def scripts(folder: Path) -> list[Path]:
 def playground(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
     """Asks the page's scripts for something."""
     if not NODE:
-        pytest.fail("no node") if os.environ.get("CI") else pytest.skip("no node")
-    command = [NODE, ROOT / "tests" / "playground" / "answer.js", *scripts(tmp_path_factory.mktemp("playground"))]
+        if os.environ.get("CI"):
+            pytest.fail("no node")
+        pytest.skip("no node")
+    command: list[str | Path] = [
+        NODE,
+        ROOT / "tests" / "playground" / "answer.js",
+        *scripts(tmp_path_factory.mktemp("playground")),
+    ]
 
     def ask(what: str, of: Any) -> Any:
         done = subprocess.run(command, input=json.dumps({"what": what, "of": of}), capture_output=True, text=True)

@@ -122,7 +122,7 @@ def test_every_pin_can_be_had_by_every_python() -> None:
     for name, version in pins().items():
         with suppress(PackageNotFoundError):  # some are for Linux alone
             if (found := distribution(name)).version == version:
-                said[name] = found.metadata.get("Requires-Python") or ""
+                said[name] = ",".join(found.metadata.get_all("Requires-Python", []))
     assert said
     refused = {
         f"{name} {pins()[name]}, Python {python}: it needs {needs}"

@@ -1,14 +1,16 @@
 """Recipes: every number has a source, and the paper's rule on sizes holds."""
 
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
 
 import hyperlearn as hl
 from hyperlearn import nets, recipes, results
-from hyperlearn.methods import METHODS, HNETConfig
+from hyperlearn.methods import METHODS, SCENARIOS, HNETConfig
 from hyperlearn.methods.hypernet import HypernetConfig
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -42,18 +44,32 @@ def test_the_committed_records_are_of_the_recipes(schedule: str | None) -> None:
     assert [(r.method, r.seed, d) for r in found if (d := recipes.deviations(r, schedule))] == []
 
 
-def test_a_recipe_leaves_nothing_to_defaults() -> None:
-    with pytest.raises(hl.InputError, match=r"differ from .* in \['iterations'\]"):
-        recipes.Recipe.of(
-            METHODS["finetune"],
-            target=("mlp-5", "ours"),
-            batch_size=(1, "ours"),
-            learning_rate=(1.0, "ours"),
-            **recipes._STEADY,
-        )
+def test_every_row_of_the_table_is_somebodys() -> None:
+    """It names what there is, no other row says the same of it as closely, and it is what some recipe takes."""
+    used = set()
+    for method, benchmark, scenario in product(METHODS, SHAPES, SCENARIOS):
+        for name in {field.name for field in fields(METHODS[method])}:
+            fitting = [(row.fits(method, benchmark, scenario), row) for row in recipes.rows() if row.field == name]
+            ranks = [rank for rank, _ in fitting if rank]
+            assert len(ranks) == len(set(ranks)), (method, benchmark, scenario, name)
+            used |= {row for rank, row in fitting if rank and rank == max(ranks)}
+    assert [row for row in recipes.rows() if row not in used] == []
+    for row in recipes.rows():
+        assert {*row.benchmark.split()} <= {*SHAPES, "all"}
+        assert {*row.method.split()} <= {*METHODS, "all"}
+        assert row.scenario in ("", *SCENARIOS)
+        assert row.source in recipes.SOURCES
 
 
-def hypernet_size(method: str, benchmark: str, heads: int = 1, **changed: int) -> int:
+def test_the_table_can_be_read() -> None:
+    """Every method's number is in the one row that names it most closely."""
+    of_beta = [row for row in recipes.rows() if row.field == "beta" and row.benchmark == "split-mnist"]
+    (row,) = [row for row in of_beta if "lstm-net-iwr" in row.method.split()]
+    assert float(row.value) == recipes.recipe("lstm-net-iwr", "split-mnist").config.beta  # type: ignore[attr-defined]
+    assert row.source == "tuned"
+
+
+def hypernet_size(method: str, benchmark: str, heads: int = 1, **changed: Any) -> int:
     config = recipes.configure(method, benchmark, **changed)
     assert isinstance(config, HypernetConfig)
     shape, logits = SHAPES[benchmark]
@@ -69,7 +85,7 @@ def test_no_hypernetwork_is_larger_than_hnet(method: str, benchmark: str) -> Non
 
 @pytest.mark.parametrize("benchmark", SHAPES)
 def test_lstm_nets_chunks_are_about_as_large_as_the_rule_allows(benchmark: str) -> None:
-    chunk = recipes.configure("lstm-net", benchmark).chunk_size
+    chunk = recipes.configure("lstm-net", benchmark).record()["chunk_size"]
     assert hypernet_size("lstm-net", benchmark, chunk_size=round(1.03 * chunk)) > hypernet_size("hnet", benchmark)
 
 
@@ -104,7 +120,7 @@ def test_every_method_has_a_recipe_but_on_cifar() -> None:
         ({"gamma": "1"}, "hnet has no hyperparameter 'gamma'; it has target, iterations"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(changed: dict[str, str], message: str) -> None:
+def test_a_wrong_value_is_named_with_what_is_allowed(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(hl.InputError) as caught:
         recipes.configure("hnet", "split-mnist", **changed)
     assert str(caught.value).startswith(message)
@@ -114,7 +130,7 @@ def test_text_is_read_as_the_fields_type() -> None:
     config = recipes.configure("hnet", "split-mnist", beta="1e-3", hidden="20,30", lookahead="no")
     assert isinstance(config, HNETConfig)
     assert (config.beta, config.hidden, config.lookahead) == (1e-3, (20, 30), False)
-    assert recipes.configure("hnet", "split-mnist", hidden="").hidden == ()
+    assert recipes.configure("hnet", "split-mnist", hidden="").record()["hidden"] == ()
 
 
 def test_targets_by_name() -> None:

@@ -4,11 +4,13 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from loading import load
 
 from hyperlearn import InputError, cli, records, results
+from hyperlearn.files import cache_folder
 
 ROOT = Path(__file__).parents[1]
 RECORDS = {"one/a-cl1-seed0.json": "{}\n", "two/deeper/b.json": '{"é": 1}\n'}
@@ -27,16 +29,18 @@ def read(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): p.read_text("utf-8") for p in folder.rglob("*") if p.is_file()}
 
 
-def setup_py(monkeypatch: pytest.MonkeyPatch) -> object:
+def setup_py(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
     return load(ROOT / "setup.py")
 
 
-def test_in_a_checkout_they_are_its_results():
+def test_in_a_checkout_they_are_its_results() -> None:
     assert records.folder() == ROOT / "results"
 
 
-def test_all_records_of_the_checkout_are_packed_and_come_out_as_they_were(tmp_path, monkeypatch):
+def test_all_records_of_the_checkout_are_packed_and_come_out_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = setup_py(monkeypatch).pack()
     assert len(made) < 400_000
     (tmp_path / records.PACKED).write_bytes(made)
@@ -46,7 +50,7 @@ def test_all_records_of_the_checkout_are_packed_and_come_out_as_they_were(tmp_pa
     }
 
 
-def test_what_a_run_leaves_while_it_works_is_not_packed(tmp_path, monkeypatch):
+def test_what_a_run_leaves_while_it_works_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = setup_py(monkeypatch)
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     for name in ("one/a.json", "scratch/one/b.json", "one/c.json.tmp", "one/d.pt"):
@@ -55,7 +59,7 @@ def test_what_a_run_leaves_while_it_works_is_not_packed(tmp_path, monkeypatch):
     assert json.loads(gzip.decompress(module.pack())) == {"one/a.json": "{}"}
 
 
-def test_they_are_unpacked_once(packed, tmp_path):
+def test_they_are_unpacked_once(packed: Path, tmp_path: Path) -> None:
     place = records.unpack(packed, tmp_path / "cache")
     assert read(place) == RECORDS
     first = {path: path.stat().st_ino for path in place.rglob("*")}
@@ -64,7 +68,7 @@ def test_they_are_unpacked_once(packed, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [place.name]  # nothing is left beside it
 
 
-def test_another_version_has_a_folder_of_its_own(packed, tmp_path):
+def test_another_version_has_a_folder_of_its_own(packed: Path, tmp_path: Path) -> None:
     old = records.unpack(packed, tmp_path / "cache")
     packed.write_bytes(gzip.compress(b'{"one/new.json": "{}"}'))
     assert read(records.unpack(packed, tmp_path / "cache")) == {"one/new.json": "{}"}
@@ -72,7 +76,7 @@ def test_another_version_has_a_folder_of_its_own(packed, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["a file is gone", "a file is cut", "a file is added", "all is gone", "a plain file"])
-def test_a_cache_that_is_not_whole_is_made_anew(packed, tmp_path, harm):
+def test_a_cache_that_is_not_whole_is_made_anew(packed: Path, tmp_path: Path, harm: str) -> None:
     place = records.unpack(packed, tmp_path / "cache")
     one = place / "one" / "a-cl1-seed0.json"
     if harm == "a file is gone":
@@ -88,10 +92,13 @@ def test_a_cache_that_is_not_whole_is_made_anew(packed, tmp_path, harm):
     assert read(records.unpack(packed, tmp_path / "cache")) == RECORDS
 
 
-def test_two_processes_that_unpack_at_once_both_find_all(packed, tmp_path, monkeypatch):
-    write_bytes, nested = Path.write_bytes, []
+def test_two_processes_that_unpack_at_once_both_find_all(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes = Path.write_bytes
+    nested: list[Path] = []
 
-    def another_is_faster(path, content):
+    def another_is_faster(path: Path, content: bytes) -> int:
         if not nested:
             nested.append(path)
             nested.append(records.unpack(packed, tmp_path / "cache"))
@@ -104,7 +111,7 @@ def test_two_processes_that_unpack_at_once_both_find_all(packed, tmp_path, monke
 @pytest.mark.parametrize(
     "content", [None, b"", b"no gzip", gzip.compress(b"{", mtime=0), WHOLE[:-9], WHOLE[:20] + b"\xff" * 9 + WHOLE[29:]]
 )
-def test_a_package_without_whole_records_says_so(packed, tmp_path, content):
+def test_a_package_without_whole_records_says_so(packed: Path, tmp_path: Path, content: bytes | None) -> None:
     packed.unlink()
     if content is not None:
         packed.write_bytes(content)
@@ -113,23 +120,25 @@ def test_a_package_without_whole_records_says_so(packed, tmp_path, content):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_cache_that_cannot_be_written_is_named(packed, tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot unpack the records into .*file.cache.* XDG_CACHE_HOME"):
         records.unpack(packed, tmp_path / "file" / "cache")
 
 
-def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(InputError, match="XDG_CACHE_HOME"):
-        records.cache_folder()
+        cache_folder()
 
 
-def test_a_table_takes_the_results_that_are_here_else_those_of_the_package(tmp_path, monkeypatch, capsys):
+def test_a_table_takes_the_results_that_are_here_else_those_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["table", "1", "--json"]) == 0
     elsewhere = capsys.readouterr()

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from narrowing import narrow
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import hyperlearn as hl
-from hyperlearn import cli, plots, results
+from hyperlearn import commands, metrics, plots, results
 from hyperlearn.benchmarks import Benchmark, Task, from_datasets, polynomials
 from hyperlearn.data import Batch, Examples
 from hyperlearn.fisher import fisher_information
@@ -118,7 +119,8 @@ def test_several_outputs_and_another_loss_and_metric() -> None:
     untrained = hl.run("finetune", made, **settings("finetune", 1))
     trained = hl.run("finetune", made, **settings("finetune", 300))
     assert trained.measure == results.Measure(loss="mae", metric="mae", lower_is_better=True)
-    assert trained.accuracy_matrix[0][0] < 0.8 * untrained.accuracy_matrix[0][0]
+    end, start = (narrow(float, run.accuracy_matrix[0][0]) for run in (trained, untrained))
+    assert end < 0.8 * start
     outputs, targets = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, 4.0], [3.0, 0.0]])
     assert METRICS["mse"].of(outputs, targets).tolist() == [2.5, 4.5]
     assert METRICS["mae"].of(outputs, targets).tolist() == [1.5, 1.5]
@@ -138,7 +140,7 @@ def test_a_loss_and_a_metric_of_ones_own() -> None:
     result = hl.run("finetune", made, **settings("finetune", 400))
     assert result.measure == results.Measure(loss="test_regression.huber", metric="within 0.2", lower_is_better=False)
     assert result.metrics.during_accuracy > 0.8
-    assert result.forgetting == results.metrics.forgetting(result.accuracy_matrix)
+    assert result.forgetting == metrics.forgetting(result.accuracy_matrix)
 
 
 def smoothed(logits: Tensor, labels: Tensor) -> Tensor:
@@ -271,7 +273,7 @@ def test_accuracies_stay_fractions() -> None:
 
 def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     result = hl.run("finetune", polynomials(), **settings("finetune", 5))
-    cli._print_results([result])
+    commands._print_results([result])
     shown = capsys.readouterr().out
     assert "finetune on polynomials, seed 0: mse after the last task" in shown
     assert f"{result.average_accuracy:.2f}" in shown
@@ -286,12 +288,13 @@ def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     whole = hl.run("hnet", polynomials(), **settings("hnet", 60))
 
-    def stop(task: int, step: int) -> None:
-        if task == 1:
-            raise KeyboardInterrupt
+    class Stop(hl.callbacks.Callback):
+        def on_step(self, run: Any, loss: Tensor | None) -> None:
+            if run.task == 1:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hl.run("hnet", polynomials(), checkpoint=tmp_path, progress=stop, **settings("hnet", 60))
+        hl.run("hnet", polynomials(), checkpoint=tmp_path, callbacks=[Stop()], **settings("hnet", 60))
     with pytest.raises(hl.InputError, match="is the checkpoint of a run with measure = "):
         hl.run("hnet", replace(polynomials(), loss="mae"), checkpoint=tmp_path, **settings("hnet", 60))
     assert hl.run("hnet", polynomials(), checkpoint=tmp_path, **settings("hnet", 60)).same_measurement(whole)

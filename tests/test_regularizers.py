@@ -95,7 +95,7 @@ def test_direct_form_is_the_definition() -> None:
 
 
 @pytest.mark.parametrize("form", ["direct", "gram"])
-def test_old_embeddings_get_no_gradient_and_all_else_does(form: str) -> None:
+def test_old_embeddings_get_no_gradient_and_all_else_does(form: Any) -> None:
     hypernet = make_chunked(0, [5, 4, 2], [3], 7, "tanh")
     penalty = hl.OutputRegularizer(hypernet, 0.5, form)
     penalty.remember(0)
@@ -172,7 +172,7 @@ def test_of_many_old_tasks_some_are_drawn_and_right_on_average() -> None:
 
 
 @pytest.mark.parametrize("form", ["direct", "gram"])
-def test_drawn_tasks_are_those_of_the_definition(form: str) -> None:
+def test_drawn_tasks_are_those_of_the_definition(form: Any) -> None:
     hypernet = make_chunked(0, [5, 4, 2], [3], 7, "tanh")
     penalty = hl.OutputRegularizer(hypernet, 1.0, form)
     for task in range(3):

@@ -182,6 +182,7 @@ def test_where_classifier_and_encoder_start(method: str) -> None:
     for net in (learner.encoder.mlp, learner.classifiers.of("cl3").net, learner.classifiers.of("cl3").teacher):
         assert isinstance(net, hl.nets.MLP)
         for layer in net.layers:
+            assert isinstance(layer, nn.Linear)
             bound = (6 / sum(layer.weight.shape)) ** 0.5
             assert 0.98 * bound < layer.weight.abs().max() <= bound
             assert not layer.bias.any()
@@ -189,7 +190,9 @@ def test_where_classifier_and_encoder_start(method: str) -> None:
     setting = hl.methods.Setting(2, 2, ("cl1",), lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n)), (8, 8))
     learner = config.learner_class(config, setting)
     assert isinstance(learner, HypernetReplayLearner)
-    assert learner.classifiers.of("cl1").net[1].bias.all()
+    (_, linear) = learner.classifiers.of("cl1").net.children()
+    assert isinstance(linear, nn.Linear)
+    assert linear.bias.all()
 
 
 @every_method

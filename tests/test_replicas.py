@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from narrowing import narrow
 from test_training import stopped
 
 import hyperlearn as hl
@@ -45,7 +46,7 @@ def weights(runs: list[Run]) -> list[dict[str, torch.Tensor]]:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """Every run that is made, in order, in double precision: what is left is an error of the program, not rounding."""
-    found = []
+    found: list[Run] = []
 
     class Double(Run):
         def __init__(self, *args: Any) -> None:
@@ -59,13 +60,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
 
 def each_part(benchmark: Benchmark, change: Callable[[Examples], Examples]) -> Benchmark:
-    parts = ("train", "validation", "test")
-    tasks = [replace(task, **{part: change(getattr(task, part)) for part in parts}) for task in benchmark.tasks]
+    tasks = [
+        replace(task, train=change(task.train), validation=change(task.validation), test=change(task.test))
+        for task in benchmark.tasks
+    ]
     return Benchmark(benchmark.name, tuple(tasks))
 
 
 def doubled(benchmark: Benchmark) -> Benchmark:
-    return each_part(benchmark, lambda examples: replace(examples, images=as_float(examples.images).double()))
+    return each_part(benchmark, lambda part: replace(part, images=as_float(narrow(torch.Tensor, part.images)).double()))
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -153,7 +156,7 @@ def test_so_many_tasks_that_the_regularizer_draws_some_are_refused() -> None:
 )
 def test_methods_that_cannot_say_why(method: str, changed: dict[str, Any], reason: str) -> None:
     chosen = configure(method, "split-digits", iterations=1, **changed)
-    with_channels = each_part(DIGITS, lambda examples: replace(examples, images=examples.images[:, None]))
+    with_channels = each_part(DIGITS, lambda part: replace(part, images=narrow(torch.Tensor, part.images)[:, None]))
     with pytest.raises(hl.InputError, match=f"{method} cannot train several seeds at once: {reason}"):
         train_replicas(RunSpec(chosen, with_channels, device="cpu"), (0, 1))
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 import hyperlearn as hl
-from hyperlearn import intervals, results, sweeps, tables
+from hyperlearn import intervals, plans, results, tables
 
 RECORDS = Path(__file__).parent.parent / "results"
 
@@ -226,7 +226,7 @@ def test_a_table_counts_seeds_and_compares() -> None:
     assert cell.n == 3
     assert cell.gap == pytest.approx(-0.09)
     low, high = stats.t.interval(0.95, 2, loc=99.7, scale=0.1 / 3**0.5)
-    assert cell.interval == (pytest.approx(low), pytest.approx(high))
+    assert cell.interval == pytest.approx((low, high))
     assert cell.verdict == "inconclusive"  # 99.79 is in 99.70 +- 0.25
     assert next(c for c in cells if c.method == "ewc").verdict == "not run"
 
@@ -240,7 +240,7 @@ def test_intervals_and_p_values_are_those_of_scipy(values: list[float]) -> None:
     test = stats.ttest_1samp(values, 0)
     low, high = test.confidence_interval(0.95)
     half = intervals.half_width(std, n)
-    assert (center - half, center + half) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+    assert (center - half, center + half) == pytest.approx((low, high), abs=1e-9)
     assert intervals.p_value(center, std, n) == pytest.approx(test.pvalue, abs=1e-9)
 
 
@@ -331,8 +331,10 @@ def test_claims_are_corrected_for_being_several() -> None:
     assert len(found) == 15
     first, second = found["lstm-net", "hnet", "cl1"], found["hnet-iwr", "hnet", "cl1"]
     assert first.p is not None
-    assert first.p == alone.p < 0.05 < 2 * first.p
-    assert (first.corrected, first.verdict) == (pytest.approx(2 * first.p), "undecided")
+    assert first.p == alone.p
+    assert first.p < 0.05 < 2 * first.p
+    assert first.corrected == pytest.approx(2 * first.p)
+    assert first.verdict == "undecided"
     assert second.corrected == second.p  # the larger of two is not multiplied
     assert found["lstm-net-grow", "lstm-net", "cl3"].verdict == "not run"
 
@@ -373,7 +375,7 @@ def test_there_are_three_tables_with_the_papers_cells() -> None:
 
 def test_the_committed_records_can_be_read() -> None:
     """Every record in results/ is valid and lies where its own fields say."""
-    varied = (found for name in sweeps.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
+    varied = (found for name in plans.SWEEPS for found in RECORDS.glob(f"**/{name}/*"))
     for folder in (RECORDS, RECORDS / "short", *varied):
         for result in results.read_all(folder):
             assert result.accuracy_matrix

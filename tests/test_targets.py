@@ -25,16 +25,25 @@ METHODS = [m if m in OFTEN else pytest.param(m, marks=pytest.mark.whole) for m i
 NETS = [method for method in hl.methods.METHODS if method.startswith(("hnet", "lstm-net"))]
 
 
-class Plain(nn.Module):
-    """One hidden layer, standardized by a buffer."""
+class Layers(nn.Module):
+    """One hidden layer, standardized by a tensor that each kind holds in its own way."""
+
+    position: Tensor
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.first, self.head = nn.Linear(64, 9), nn.Linear(9, outputs)
-        self.register_buffer("position", torch.linspace(0.5, 1, 64))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.first(x.flatten(1) * self.position).tanh())
+
+
+class Plain(Layers):
+    """The tensor is a buffer."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(outputs)
+        self.register_buffer("position", torch.linspace(0.5, 1, 64))
 
 
 class Recomputed(Plain):
@@ -43,33 +52,29 @@ class Recomputed(Plain):
     reentrant = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(super().forward, x, use_reentrant=False)  # type: ignore[no-any-return]
+        return checkpoint(super().forward, x, use_reentrant=False)
 
 
-class Frozen(nn.Module):
-    """The buffer is a parameter that needs no gradient."""
+class Frozen(Layers):
+    """A parameter that needs no gradient."""
 
     def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(64, 9), nn.Linear(9, outputs)
+        super().__init__(outputs)
         self.position = nn.Parameter(torch.linspace(0.5, 1, 64), requires_grad=False)
 
-    forward = Plain.forward  # type: ignore[assignment]
 
-
-class Attribute(nn.Module):
-    """The buffer is an attribute that never changes."""
+class Attribute(Layers):
+    """An attribute that never changes."""
 
     def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(64, 9), nn.Linear(9, outputs)
+        super().__init__(outputs)
         self.position = torch.linspace(0.5, 1, 64)
-
-    forward = Plain.forward  # type: ignore[assignment]
 
 
 class Normed(Plain):
     """Keeps a running mean of its input, in place."""
+
+    mean: Tensor
 
     def __init__(self, outputs: int) -> None:
         super().__init__(outputs)
@@ -119,7 +124,7 @@ PAIRS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 
 
 def small_config(method: str) -> Any:
-    small = {"chunk_size": 200, "task_dim": 4, "chunk_dim": 4} if method in NETS else {}
+    small: dict[str, Any] = {"chunk_size": 200, "task_dim": 4, "chunk_dim": 4} if method in NETS else {}
     return hl.recipes.configure(method, BENCHMARK.name, iterations=6, batch_size=16, **small)
 
 
@@ -176,7 +181,7 @@ def test_a_function_that_returns_one_module_gives_independent_runs(method: str) 
     first, second = (made(method, lambda outputs: one) for _ in range(2))
     assert all(map(torch.equal, trained(first), trained(second)))
     if method == "scratch":
-        assert first.learner.nets[0] is not first.learner.nets[1]  # type: ignore[index, union-attr]
+        assert first.learner.nets[0] is not first.learner.nets[1]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("method", "kind"), [("finetune", "frozen"), ("finetune", "attribute"), ("hnet", "attribute")])
@@ -192,7 +197,7 @@ def test_replicas_of_such_targets_end_where_single_runs_do(method: str, kind: st
 
 class RecomputedAttribute(Attribute):
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(super().forward, x, use_reentrant=False)  # type: ignore[no-any-return]
+        return checkpoint(super().forward, x, use_reentrant=False)
 
 
 @pytest.mark.parametrize(

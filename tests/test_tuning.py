@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 import hyperlearn as hl
 from hyperlearn import benchmarks, recipes, tuning
@@ -90,7 +91,7 @@ def test_two_searches_at_once_keep_each_others_trials(other: float, kept: list[f
     """And a point that both have trained counts once."""
 
     def search(rate: float, *callbacks: Callback) -> tuning.Search:
-        grid = {"learning_rate": [rate], "iterations": [2]}
+        grid: dict[str, list[Any]] = {"learning_rate": [rate], "iterations": [2]}
         return tuning.search("finetune", "split-digits", grid, tmp_path, scenario="cl1", callbacks=callbacks)
 
     beside = [other]
@@ -113,7 +114,7 @@ def test_a_search_without_a_value_or_a_benchmark_leaves_nothing(tmp_path: Path) 
 
 def test_a_search_over_the_first_tasks_alone(tmp_path: Path) -> None:
     """Where a training on all tasks is long. It says so, and does not mix with a search over all."""
-    grid = {"beta": [0.01], **SHORT}
+    grid: dict[str, list[Any]] = {"beta": [0.01], **SHORT}
     two = tuning.validation_tasks("split-digits", 2)
     found = tuning.search("hnet", two, grid, tmp_path)
     assert found.tasks == 2
@@ -187,3 +188,26 @@ def test_what_a_recipe_calls_tuned_won_a_committed_search(
     assert found.points()[0].config == hl.results.as_recorded(recipe.config.record())
     tuned = {name for name, source in recipe.sources.items() if source == "tuned"}
     assert tuned == set(found.varied())
+
+
+@pytest.mark.parametrize(("lower", "first"), [(True, 0.5), (False, 3.0)])
+def test_by_another_metric_the_value_alone_decides(lower: bool, first: float) -> None:
+    measure = hl.results.Measure(loss="mse", metric="mse", lower_is_better=lower)
+    trials = [
+        tuning.Trial(config={"beta": value}, seed=0, accuracy={"cl1": value}, version=hl.__version__, commit=None)
+        for value in (3.0, 0.5, 1.0)
+    ]
+    made = tuning.Search(benchmark="mine", method="hnet", held_out=0.1, images=10, trials=trials, measure=measure)
+    assert made.points()[0].config == {"beta": first}
+    with pytest.raises(ValueError, match="accuracies are fractions"):
+        replace(made, measure=None)
+
+
+def test_a_search_over_regression(tmp_path: Path) -> None:
+    points = torch.linspace(-1, 1, 80)[:, None]
+    lines = [TensorDataset(points, slope * points) for slope in (1.0, -1.0)]
+    learnt = benchmarks.from_datasets("lines", lines, lines, validation=0.2, loss="mse")
+    found = tuning.search("finetune", learnt, {"learning_rate": [1e-2, 1e-6], "iterations": [60]}, tmp_path)
+    assert found.measure is not None
+    assert [point.config["learning_rate"] for point in found.points()] == [1e-2, 1e-6]
+    assert tuning.read(tuning.search_path(tmp_path, "lines", "finetune")) == found

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import hyperlearn as hl
 from hyperlearn.benchmarks import Benchmark, Task
-from hyperlearn.data import Batch, Examples, as_float
+from hyperlearn.data import Batch, Examples
 from hyperlearn.inference import entropy, infer_by_entropy
 from hyperlearn.methods import METHODS, SCENARIOS, Scenario, Setting
 from hyperlearn.methods.base import Classifier
@@ -154,7 +154,7 @@ def test_labels_lie_within_the_task(method: str) -> None:
     config = hl.recipes.configure(method, "split-digits")
     torch.manual_seed(0)
     learner = config.learner_class(config, config.setting(DIGITS, *SCENARIOS)).eval()
-    images = as_float(torch.cat([task.test.images for task in DIGITS.tasks]))
+    images = torch.cat([task.test[:].images for task in DIGITS.tasks])
     for learned in (1, 3):
         learner.learned = learned
         with torch.no_grad():

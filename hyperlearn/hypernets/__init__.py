@@ -1,8 +1,19 @@
 """Networks that write the parameters of other networks."""
 
 from .base import EmbeddingHypernet, Hypernetwork, SharedHead
+from .basis import BasisGrowthHypernet
 from .chunked import ChunkedHypernet
 from .growing import GrowingLSTMHypernet
 from .lstm import LSTMHypernet
+from .separate import SeparateNetworks
 
-__all__ = ["ChunkedHypernet", "EmbeddingHypernet", "GrowingLSTMHypernet", "Hypernetwork", "LSTMHypernet", "SharedHead"]
+__all__ = [
+    "BasisGrowthHypernet",
+    "ChunkedHypernet",
+    "EmbeddingHypernet",
+    "GrowingLSTMHypernet",
+    "Hypernetwork",
+    "LSTMHypernet",
+    "SeparateNetworks",
+    "SharedHead",
+]

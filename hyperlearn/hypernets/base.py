@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,13 @@ Tasks = int | Sequence[int] | Tensor
 
 Base = Literal["target"]
 """What the written values are added to: those that the target has when the hypernetwork is made."""
+
+
+class Part(TypedDict, total=False):
+    """Which part of the target is generated, and on top of what: keywords that every hypernetwork passes on."""
+
+    generate: Selection
+    base: Base | None
 
 
 class Hypernetwork(nn.Module, ABC):
@@ -45,6 +52,8 @@ class Hypernetwork(nn.Module, ABC):
 
     grows = False
     """Whether it has as many tasks as were begun, and not all from the start."""
+    keeps_learnt = False
+    """Whether what it writes for a task stays the same from the task's end on."""
     stepwise = False
     """Whether an LSTM is run step by step, which `torch.func.vmap` can follow, and not by one call, which is faster."""
 
@@ -174,11 +183,9 @@ class EmbeddingHypernet(Hypernetwork, ABC):
         target: nn.Module,
         tasks: int,
         task_dim: int,
-        *,
-        generate: Selection = "trainable",
-        base: Base | None = None,
+        **part: Unpack[Part],
     ) -> None:
-        super().__init__(target, tasks, generate=generate, base=base)
+        super().__init__(target, tasks, **part)
         if task_dim < 1:
             raise InputError(f"a task embedding needs at least one value, got {task_dim}")
         self.task_embeddings = nn.Parameter(torch.randn(tasks, task_dim))

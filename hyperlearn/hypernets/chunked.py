@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import Selection
-from .base import Base, ChunkRule, EmbeddingHypernet, chunked, pair_embeddings, write_chunks, xavier_
+from .base import ChunkRule, EmbeddingHypernet, Part, chunked, pair_embeddings, write_chunks, xavier_
 from .columns import NARROW, ColumnLinear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu, "tanh": torch.tanh}
@@ -58,15 +58,14 @@ class ChunkedHypernet(EmbeddingHypernet):
         target: nn.Module,
         tasks: int,
         *,
-        generate: Selection = "trainable",
-        base: Base | None = None,
         chunk_size: int | None = None,
         task_dim: int = 96,
         chunk_dim: int = 96,
         hidden: Sequence[int] = (),
         activation: str = "relu",
+        **part: Unpack[Part],
     ) -> None:
-        super().__init__(target, tasks, task_dim, generate=generate, base=base)
+        super().__init__(target, tasks, task_dim, **part)
         if activation not in ACTIVATIONS:
             raise InputError(f"no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
         sizes = [task_dim + chunk_dim, *hidden]

@@ -1,16 +1,15 @@
 """The growing LSTM hypernetwork of Chandra et al. (2022): some weights are shared, the rest is a task's own."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import Selection
 from .base import (
-    Base,
     ChunkRule,
     Hypernetwork,
+    Part,
     Tasks,
     chunked,
     join_chunks,
@@ -74,21 +73,21 @@ class GrowingLSTMHypernet(Hypernetwork):
     """
 
     grows = True
+    keeps_learnt = True
 
     def __init__(
         self,
         target: nn.Module,
         *,
-        generate: Selection = "trainable",
-        base: Base | None = None,
         chunk_size: int | None = None,
         task_dim: int = 96,
         chunk_dim: int = 96,
         hidden_size: int = 64,
         head: Literal["per-task", "shared"] = "per-task",
         warm_start: bool = False,
+        **part: Unpack[Part],
     ) -> None:
-        super().__init__(target, tasks=1, generate=generate, base=base)
+        super().__init__(target, tasks=1, **part)
         if min(task_dim, chunk_dim, hidden_size) < 1:
             raise InputError("embeddings and the hidden state need at least one unit each")
         gates = 4 * hidden_size * (task_dim + chunk_dim + hidden_size)

@@ -1,14 +1,15 @@
 """The dependency-preserving LSTM hypernetwork of Chandra et al. (2022)."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import Selection
 from .base import (
-    Base,
     ChunkRule,
     EmbeddingHypernet,
+    Part,
     chunked,
     lstm_stepwise,
     pair_embeddings,
@@ -60,14 +61,13 @@ class LSTMHypernet(EmbeddingHypernet):
         target: nn.Module,
         tasks: int,
         *,
-        generate: Selection = "trainable",
-        base: Base | None = None,
         chunk_size: int | None = None,
         task_dim: int = 96,
         chunk_dim: int = 96,
         hidden_size: int = 64,
+        **part: Unpack[Part],
     ) -> None:
-        super().__init__(target, tasks, task_dim, generate=generate, base=base)
+        super().__init__(target, tasks, task_dim, **part)
         if min(task_dim, chunk_dim, hidden_size) < 1:
             raise InputError("embeddings and the hidden state need at least one unit each")
         gates = 4 * hidden_size * (task_dim + chunk_dim + hidden_size)

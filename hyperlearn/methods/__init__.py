@@ -1,7 +1,9 @@
 """Continual-learning methods, one family a file."""
 
-from .base import SCENARIOS, Config, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .base import PARTS, SCENARIOS, Config, DoubtConfig, Learner, Parts, Scenario, Setting, Sizes, configuration
+from .basis_growth import BasisGrowthConfig, BasisGrowthLearner
 from .ewc import EWCConfig, OnlineEWCConfig
+from .gate import GateConfig, GateLearner, HNETGateConfig, LSTMNetGateConfig, ScratchGateConfig
 from .hypernet import (
     ClassifierConfig,
     HNETConfig,
@@ -48,21 +50,32 @@ METHODS: dict[str, type[Config]] = {
     "lstm-net-r": LSTMNetReplayConfig,
     "lstm-net-iwr-r": LSTMNetIWRReplayConfig,
     "lstm-net-grow-r": LSTMNetGrowReplayConfig,
+    "scratch-gate": ScratchGateConfig,
+    "hnet-gate": HNETGateConfig,
+    "lstm-net-gate": LSTMNetGateConfig,
+    "basis-growth": BasisGrowthConfig,
 }
 """The configuration class of each method, by the method's name on the command line."""
 
 __all__ = [
     "DGR",
     "METHODS",
+    "PARTS",
     "SCENARIOS",
+    "BasisGrowthConfig",
+    "BasisGrowthLearner",
     "ClassifierConfig",
     "Config",
     "DGRConfig",
     "DGRDistillConfig",
+    "DoubtConfig",
     "EWCConfig",
     "Finetune",
     "FinetuneConfig",
+    "GateConfig",
+    "GateLearner",
     "HNETConfig",
+    "HNETGateConfig",
     "HNETIWRConfig",
     "HNETIWRReplayConfig",
     "HNETReplayConfig",
@@ -72,6 +85,7 @@ __all__ = [
     "ImportancePenaltyConfig",
     "JointConfig",
     "LSTMNetConfig",
+    "LSTMNetGateConfig",
     "LSTMNetGrowConfig",
     "LSTMNetGrowReplayConfig",
     "LSTMNetIWRConfig",
@@ -86,6 +100,7 @@ __all__ = [
     "SIConfig",
     "Scenario",
     "ScratchConfig",
+    "ScratchGateConfig",
     "Setting",
     "Sizes",
     "configuration",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from .. import nets
-from ..benchmarks import SCENARIOS as SCENARIOS
 from ..benchmarks import Benchmark, limited
-from ..benchmarks import Scenario as Scenario
+from ..catalog import SCENARIOS as SCENARIOS
+from ..catalog import Scenario as Scenario
 from ..data import Batch, Examples
+from ..doubt import check_halves
 from ..errors import InputError
 from ..hypernets import Hypernetwork
 from ..inference import InferenceRule, Prediction, infer_by_entropy, of_task
@@ -122,6 +123,10 @@ class Parts:
                 "this method makes its target itself, with as many logits as it needs and from the seed's first "
                 "weights; give a function outputs -> module"
             )
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+"""Their names."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +236,8 @@ class Config:
     """Of Adam."""
     schedule: Annotated[Schedule | None, BeforeValidator(_pairs), OrNone] = None
     """Pairs of a fraction of a task's steps and what the learning rate is multiplied by from there on."""
+    interpolation: Annotated[Literal["linear"] | None, OrNone] = None
+    """``"linear"`` to go from pair to pair of the schedule in straight lines; None to go in steps."""
     weight_decay: Annotated[NonNegative | None, OrNone] = None
     """Of AdamW (Loshchilov & Hutter 2019); None for Adam."""
     clip_norm: Annotated[Positive | None, OrNone] = None
@@ -281,7 +288,13 @@ class Config:
             >>> config = Config(learning_rate=1.0, schedule=((0.5, 0.1), (0.75, 0.01)))
             >>> [config.rate(step / 4) for step in range(4)]
             [1.0, 1.0, 0.1, 0.01]
+            >>> ramp = Config(learning_rate=1.0, schedule=((0.5, 1.0), (1.0, 0.2)), interpolation="linear")
+            >>> [ramp.rate(step / 4) for step in range(4)]
+            [1.0, 1.0, 1.0, 0.6]
         """
+        if self.schedule and self.interpolation == "linear":
+            fractions, factors = zip(*self.schedule, strict=True)
+            return self.learning_rate * float(np.interp(done, fractions, factors))
         factor = 1.0
         for start, then in self.schedule or ():
             factor = then if done >= start else factor
@@ -337,6 +350,23 @@ class Config:
         )
 
 
+@configuration
+class DoubtConfig(Config):
+    """Hyperparameters of a network that is taught to doubt, see `hyperlearn.doubt`."""
+
+    doubt: Annotated[Positive | None, OrNone] = None
+    """Weight of the doubt about outliers made from each batch; None for none."""
+
+
+def doubt_of(config: Config, setting: Setting) -> float | None:
+    """The weight of the doubt; raises `InputError` where it cannot be: tasks without classes, images without halves."""
+    weight = config.doubt if isinstance(config, DoubtConfig) else None
+    if weight is not None:
+        setting.objective.check_classes("doubt")
+        check_halves(setting.image_shape)
+    return weight
+
+
 class Learner(nn.Module, ABC):
     """One method at work. For each task: `begin_task`, then many `backward` and `after_step`, then `end_task`.
 
@@ -385,6 +415,10 @@ class Learner(nn.Module, ABC):
         """What to train on, of the training images of all tasks up to the present one: here, the present task's."""
         return seen[-1]
 
+    def steps(self, images: int) -> int:
+        """Training steps on the present task, of so many images."""
+        return self.config.steps(images)
+
     def begin_task(self, task: int) -> None:
         """Called before the first step of ``task``, and again where a run goes on from a checkpoint within it."""
 
@@ -414,6 +448,11 @@ class Learner(nn.Module, ABC):
         if remember := getattr(self.rule, "remember", None):
             remember(task, train)
 
+    @property
+    def stored_by_rule(self) -> int:
+        """Values that a rule of inference keeps of each task, as its ``stored_per_task`` says; 0 without one."""
+        return int(getattr(self.rule, "stored_per_task", 0))
+
     def infer(self, logits: Tensor, images: Tensor) -> Prediction:
         """Which task each image is from: by the rule that was given, else by `infer_by_entropy`.
 
@@ -430,6 +469,13 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def predict(self, images: Tensor, task: int | None, scenario: Scenario) -> Prediction:
         """Labels of ``images [B, *image]`` from one task, which is given (CL1) or has to be inferred (None)."""
+
+    def changed(self, task: int) -> bool:
+        """Whether learning the last task may have changed what is predicted for images of ``task``, where it is given.
+
+        What did not change is not measured again. Not inherited: a subclass may change what its parent does not.
+        """
+        return True
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         """Probabilities of the labels that `predict` chooses among: ``[B, K]``, or of all tasks' classes in CL3.

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data import Batch, Examples
+from ..doubt import loss_with_doubt
 from ..errors import InputError
 from ..fisher import fisher_information
 from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet, Hypernetwork, LSTMHypernet
@@ -42,6 +43,7 @@ from .base import (
     SCENARIOS,
     Config,
     Count,
+    DoubtConfig,
     Learner,
     NonNegative,
     OrNone,
@@ -50,6 +52,7 @@ from .base import (
     Sizes,
     check_outputs,
     configuration,
+    doubt_of,
     with_outputs,
 )
 
@@ -173,7 +176,7 @@ class GrowingConfig(PartConfig):
 
 
 @configuration
-class ClassifierConfig(HypernetConfig):
+class ClassifierConfig(HypernetConfig, DoubtConfig):
     """Hyperparameters of a classifier behind a hypernetwork."""
 
     output_heads: Annotated[Literal["per-task"] | None, OrNone] = None
@@ -227,7 +230,6 @@ class GeneratingLearner(Learner):
 
     fresh_optimizer = True
     takes: ClassVar[tuple[str, ...]] = ("target", "hypernet", "regularizer")
-    target_as_shapes = True
 
     def __init__(self, config: HypernetConfig, setting: Setting, target: nn.Module) -> None:
         super().__init__(config, setting)
@@ -331,7 +333,8 @@ class GeneratingLearner(Learner):
 
         Buffers of the target, such as the running statistics of batch norm, are kept for each task too and not counted.
         """
-        return self.hypernet.stored_per_task + (0 if self.regularizer is None else self.regularizer.stored_per_task)
+        penalty = 0 if self.regularizer is None else self.regularizer.stored_per_task
+        return self.hypernet.stored_per_task + penalty + self.stored_by_rule
 
     def get_extra_state(self) -> dict[str, object]:
         kept = None if self.regularizer is None else self.regularizer.state_dict()
@@ -363,6 +366,7 @@ class HypernetLearner(GeneratingLearner):
     serves = SCENARIOS
     replicable = True
     infers_alike = True
+    target_as_shapes = True
     takes = (*GeneratingLearner.takes, "infer")
 
     def __init__(self, config: HypernetConfig, setting: Setting) -> None:
@@ -371,6 +375,7 @@ class HypernetLearner(GeneratingLearner):
         target = setting.make_target(setting.starts[-1] if per_task else setting.classes)
         super().__init__(config, setting, target)
         self.heads = heads
+        self.doubt = doubt_of(config, setting)
         self.buffer_names = [name for name, _ in target.named_buffers()]
         for number, (_, buffer) in enumerate(target.named_buffers()):
             self.register_buffer(f"target_buffer_{number}", torch.stack([buffer.detach()] * setting.tasks))
@@ -392,8 +397,22 @@ class HypernetLearner(GeneratingLearner):
 
     def task_loss(self, batch: Batch) -> Tensor:
         """The loss of the network that the hypernetwork writes for the present task."""
-        outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
-        return self.setting.objective.loss(self.own_logits(outputs, self.learned), batch.labels)
+
+        def logits(images: Tensor) -> Tensor:
+            return self.own_logits(self.outputs(images, batch.rows), self.learned)
+
+        return loss_with_doubt(batch, logits, self.setting.objective.loss, self.weight_of_doubt())
+
+    def weight_of_doubt(self) -> float | None:
+        """The weight of the doubt in the next step."""
+        return self.doubt
+
+    def outputs(self, images: Tensor, rows: Tensor | None) -> Tensor:
+        """What the network that is written for the present task makes of ``images [n, *image]`` in a step: ``[n, K]``.
+
+        The first of them are those of the batch, and ``rows`` are theirs, as `Batch` has them.
+        """
+        return self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), images)
 
     def importance(self, task: int, train: Examples) -> Params:
         def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
@@ -403,11 +422,9 @@ class HypernetLearner(GeneratingLearner):
         loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
         with torch.no_grad():
             params = self.hypernet(task)
-        buffers = self.target_buffers(task)
+        state = params | self.target_buffers(task)
         names = self.hypernet.layout.names
-        return fisher_information(
-            self.target, params, train.images, train.labels, buffers=buffers, loss=loss, names=names
-        )
+        return fisher_information(self.target, state, train.images, train.labels, loss=loss, names=names)
 
     def logits(self, images: Tensor, task: int | None) -> Tensor:
         """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
@@ -416,7 +433,7 @@ class HypernetLearner(GeneratingLearner):
         there = self.hypernet.tasks
         wanted = range(min(self.learned or there, there)) if task is None else [min(task, there - 1)]
         tasks = self.hypernet.index(wanted)
-        state = self.hypernet.layout.unflatten(self.hypernet.flat(tasks)) | self.target_buffers(tasks)
+        state = self.hypernet.layout.unflatten(self.hypernet.flat(wanted)) | self.target_buffers(tasks)
         outputs = task_logits(self.target, state, images, self.hypernet.kept())
         own = [self.own_logits(each, t) for each, t in zip(outputs, wanted, strict=True)]
         return own[0][None] if task is not None else torch.stack([self.setting.padded(each) for each in own])
@@ -427,6 +444,9 @@ class HypernetLearner(GeneratingLearner):
             return self.infer(logits, images)
         answers = self.setting.objective.answers(logits[0])
         return Prediction(answers, torch.full((len(images),), task, device=images.device))
+
+    def changed(self, task: int) -> bool:
+        return task >= self.learned - 1 or not self.hypernet.keeps_learnt
 
     def probabilities(self, images: Tensor, task: int | None, scenario: Scenario) -> Tensor:
         logits = self.logits(images, task)
@@ -441,7 +461,7 @@ class HypernetLearner(GeneratingLearner):
         self.setting.check_task(task)
         if task >= self.hypernet.tasks:
             raise InputError(f"task {task} is not learnt yet; {self.hypernet.tasks} are begun")
-        net = as_written(self.target)
+        net = as_written(self.target).to(next(self.parameters()).device)
         load_into(net, self.hypernet(task) | self.target_buffers(task))
         first, counts = self.setting.starts[task] if self.heads > 1 else 0, self.setting.class_counts
         return with_outputs(net, first, counts[task], sum(counts) if self.heads > 1 else self.setting.classes)

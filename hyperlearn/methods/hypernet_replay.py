@@ -41,12 +41,12 @@ from torch import Tensor, nn
 
 from ..data import Batch, Examples
 from ..errors import InputError
-from ..files import check_alike
 from ..fisher import fisher_information
 from ..inference import Prediction
 from ..nets import MLP, Encoder, draw_code, vae_loss
 from ..params import Params, Selection, count
 from ..swap import call_with
+from ..tensor_files import check_alike
 from .base import SCENARIOS, Fraction, Natural, Positive, Scenario, Setting, Sizes, configuration
 from .hypernet import (
     ChunkedConfig,

@@ -1,12 +1,14 @@
 """Three yardsticks for any method: no defence against forgetting, no sharing, and no forgetting at all."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..data import Batch, Examples, concatenate
+from ..doubt import loss_with_doubt
 from ..inference import Prediction, of_task, task_logits
 from ..params import count
 from ..swap import as_written
@@ -14,12 +16,14 @@ from .base import (
     SCENARIOS,
     Classifier,
     Config,
+    DoubtConfig,
     Learner,
     Scenario,
     Setting,
     Sizes,
     check_outputs,
     configuration,
+    doubt_of,
     with_outputs,
 )
 
@@ -82,12 +86,13 @@ class Scratch(Learner):
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
         self.nets = nn.ModuleList(setting.make_target(setting.classes) for _ in range(setting.tasks))
+        self.doubt = doubt_of(config, setting)
 
     def trainable(self) -> list[nn.Parameter]:
         return list(self.nets[min(self.learned, len(self.nets) - 1)].parameters())
 
     def loss(self, batch: Batch) -> Tensor:
-        return self.setting.objective.loss(self.logits(self.learned, batch.images), batch.labels)
+        return loss_with_doubt(batch, partial(self.logits, self.learned), self.setting.objective.loss, self.doubt)
 
     def logits(self, task: int, images: Tensor) -> Tensor:
         """Logits ``[B, K]`` of one task's network, of the task's K classes."""
@@ -101,6 +106,9 @@ class Scratch(Learner):
             answers = self.setting.objective.answers(self.logits(task, images))
             return Prediction(answers, torch.full((len(images),), task, device=images.device))
         return self.infer(self.all_logits(images), images)
+
+    def changed(self, task: int) -> bool:
+        return task == self.learned - 1
 
     def all_logits(self, images: Tensor) -> Tensor:
         """Logits of all tasks learnt so far, ``[T, B, classes]``."""
@@ -129,7 +137,7 @@ class Scratch(Learner):
 
     def sizes(self, scenario: Scenario) -> Sizes:
         every, each = count(self.nets[0]), count(self.nets[0], trainable=True)
-        return Sizes(every, each * len(self.nets), stored_per_task=each, frozen=every - each)
+        return Sizes(every, each * len(self.nets), stored_per_task=each + self.stored_by_rule, frozen=every - each)
 
 
 @configuration
@@ -147,7 +155,7 @@ class JointConfig(Config):
 
 
 @configuration
-class ScratchConfig(Config):
+class ScratchConfig(DoubtConfig):
     """Train a new network for each task and keep them all."""
 
     learner_class = Scratch

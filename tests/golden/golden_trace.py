@@ -71,6 +71,7 @@ def in_double(benchmark: hl.benchmarks.Benchmark) -> hl.benchmarks.Benchmark:
     """The same with images of double precision."""
 
     def part(examples: Examples) -> Examples:
+        assert isinstance(examples.images, Tensor)
         return Examples(examples.images.double() / 255, examples.labels, examples.tasks)
 
     tasks = (replace(t, train=part(t.train), validation=part(t.validation), test=part(t.test)) for t in benchmark.tasks)

@@ -3,18 +3,23 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Route
 
 BUILD = Path(__file__).parents[2] / "_build"
 SITE = BUILD / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 WIDTHS = [1280, 390]  # a laptop, a phone
+Theme = Literal["light", "dark"]
 
 
-def skip_or_fail(missing):
-    pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+def skip_or_fail(missing: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
 
 
 class Visit:
@@ -26,13 +31,17 @@ class Visit:
         options: of Playwright's `Browser.new_page`, beside a laptop's window, a light page and no motion.
     """
 
-    def __init__(self, browser, path, **options):
+    def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
         self.path = path
-        self.errors = []
-        usual = {"viewport": {"width": WIDTHS[0], "height": 900}, "color_scheme": "light", "reduced_motion": "reduce"}
+        self.errors: list[str] = []
+        usual: dict[str, Any] = {
+            "viewport": {"width": WIDTHS[0], "height": 900},
+            "color_scheme": "light",
+            "reduced_motion": "reduce",
+        }
         self.page = browser.new_page(**(usual | options))
         self.page.set_default_timeout(120_000)  # a busy CI machine takes its time
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("console", lambda message: self.errors.extend([message.text] if message.type == "error" else []))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("requestfailed", lambda request: self.errors.append(f"did not load: {request.url}"))
         self.page.route("**/*", self.from_disk_only)
@@ -43,19 +52,19 @@ class Visit:
         )
         self.page.evaluate("window.MathJax && MathJax.startup.promise")
 
-    def from_disk_only(self, route):
+    def from_disk_only(self, route: Route) -> None:
         local = urlsplit(route.request.url).scheme in {"file", "data", "blob"}
         route.continue_() if local else route.abort()
 
-    def resize(self, width):
+    def resize(self, width: int) -> None:
         self.page.set_viewport_size({"width": width, "height": 900})
         self.settle()
 
-    def settle(self):
+    def settle(self) -> None:
         """What follows a change, book.js's observer and the figures' drawing among it, has run two frames later."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def use(self, theme):
+    def use(self, theme: Theme) -> None:
         """Light or dark, as the reader's system would have it."""
         self.page.emulate_media(color_scheme=theme)
         self.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)

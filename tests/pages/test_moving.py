@@ -1,9 +1,16 @@
 """The figures that compute, moved by a reader: with mouse, finger and keys, on a laptop and on a phone."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from browsing import SITE, WIDTHS, Visit
+from playwright.sync_api import Browser, Locator, Page
+
+Shown = dict[str, Any]
+Place = tuple[float, float]
 
 BOOK = SITE / "book"
 PLANES = [BOOK / "intro.html", BOOK / "04_a_network_that_writes_a_network.html"]
@@ -17,7 +24,7 @@ every_width = pytest.mark.parametrize("width", WIDTHS)
 class Plane:
     """The figure with the plane of embeddings, and what it shows now."""
 
-    def __init__(self, page):
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.figure = page.locator("[data-hyperlearn-live=plane][data-ready]")
         self.figure.wait_for()
@@ -25,7 +32,7 @@ class Plane:
         self.map = self.figure.locator(".hl-map")
         self.dot = self.figure.get_by_role("slider")
 
-    def shown(self):
+    def shown(self) -> Shown:
         """Everything that depends on the embedding."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         drawn = "canvases => canvases.map(canvas => canvas.toDataURL())"
@@ -38,25 +45,26 @@ class Plane:
             "statement": self.figure.get_by_role("status").inner_text(),
         }
 
-    def place(self, flag):
+    def place(self, flag: str) -> Place:
         """Where on the screen the embedding of a flag is."""
         box = self.map.bounding_box()
+        assert box
         left, top = self.flag(flag).evaluate("flag => [flag.style.left, flag.style.top].map(parseFloat)")
         return box["x"] + box["width"] * left / 100, box["y"] + box["height"] * top / 100
 
-    def flag(self, name):
+    def flag(self, name: str) -> Locator:
         return self.figure.get_by_role("button", name=name)
 
 
-def all_differ(before, after):
+def all_differ(before: Shown, after: Shown) -> bool:
     return {what: before[what] != after[what] for what in before} == dict.fromkeys(before, True)
 
 
-def finger(page):
+def finger(page: Page) -> Callable[..., None]:
     """Touches the screen: a function of "touchStart", "touchMove" and "touchEnd" and a place."""
     session = page.context.new_cdp_session(page)
 
-    def touch(kind, *place):
+    def touch(kind: str, *place: float) -> None:
         points = [{"x": place[0], "y": place[1]}] if place else []
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
@@ -65,7 +73,7 @@ def finger(page):
 
 @every_plane
 @every_width
-def test_the_dot_follows_the_mouse(browser, path, width):
+def test_the_dot_follows_the_mouse(browser: Browser, path: Path, width: int) -> None:
     visit = Visit(browser, path, viewport={"width": width, "height": 900})
     plane = Plane(visit.page)
     first = plane.shown()
@@ -88,7 +96,7 @@ def test_the_dot_follows_the_mouse(browser, path, width):
 
 @every_plane
 @every_width
-def test_the_dot_follows_the_keys_and_the_flags(browser, path, width):
+def test_the_dot_follows_the_keys_and_the_flags(browser: Browser, path: Path, width: int) -> None:
     visit = Visit(browser, path, viewport={"width": width, "height": 900})
     plane = Plane(visit.page)
     first = plane.shown()
@@ -106,7 +114,7 @@ def test_the_dot_follows_the_keys_and_the_flags(browser, path, width):
     visit.page.keyboard.press("ArrowDown")
     assert plane.shown() == corner
     assert all_differ(first, corner)
-    assert plane.dot.get_attribute("aria-valuetext").endswith(corner["statement"])
+    assert (plane.dot.get_attribute("aria-valuetext") or "").endswith(corner["statement"])
     plane.flag("8 or 9").focus()
     visit.page.keyboard.press("Enter")
     assert plane.shown()["statement"].startswith("Written here: a network for 8 or 9")
@@ -115,7 +123,7 @@ def test_the_dot_follows_the_keys_and_the_flags(browser, path, width):
 
 
 @every_plane
-def test_the_dot_follows_a_finger(browser, path):
+def test_the_dot_follows_a_finger(browser: Browser, path: Path) -> None:
     visit = Visit(browser, path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     plane = Plane(visit.page)
     first = plane.shown()
@@ -138,14 +146,14 @@ def test_the_dot_follows_a_finger(browser, path):
 class Pad:
     """The figure to draw in, and what it shows now."""
 
-    def __init__(self, page):
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.figure = page.locator("[data-hyperlearn-live=drawing][data-written]")
         self.figure.wait_for()
         self.pad = self.figure.locator(".hl-pad")
         self.pad.scroll_into_view_if_needed()
 
-    def shown(self):
+    def shown(self) -> Shown:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return {
             "image": self.figure.locator(".hl-seen canvas").evaluate("canvas => canvas.toDataURL()"),
@@ -156,21 +164,22 @@ class Pad:
             "verdict": self.figure.get_by_role("status").inner_text(),
         }
 
-    def believed(self):
+    def believed(self) -> int:
         """The number of the one network that is believed."""
         flags = self.figure.locator("li").evaluate_all("rows => rows.map(row => row.dataset.believed)")
         assert flags.count("true") == 1
-        return flags.index("true")
+        return int(flags.index("true"))
 
-    def at(self, x, y):
+    def at(self, x: float, y: float) -> Place:
         box = self.pad.bounding_box()
+        assert box
         return box["x"] + box["width"] * x, box["y"] + box["height"] * y
 
 
 SEVEN = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 
-def is_an_answer(pad, shown, before):
+def is_an_answer(pad: Pad, shown: Shown, before: Shown) -> None:
     assert all_differ(before, shown)
     assert len(shown["entropies"]) == 5
     assert shown["marks"].index(min(shown["marks"])) == pad.believed()
@@ -178,7 +187,7 @@ def is_an_answer(pad, shown, before):
 
 
 @every_width
-def test_a_digit_is_drawn_with_the_mouse(browser, width):
+def test_a_digit_is_drawn_with_the_mouse(browser: Browser, width: int) -> None:
     visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
     pad = Pad(visit.page)
     before = pad.shown()
@@ -201,7 +210,7 @@ def test_a_digit_is_drawn_with_the_mouse(browser, width):
     assert visit.errors == []
 
 
-def test_a_digit_is_drawn_with_a_finger(browser):
+def test_a_digit_is_drawn_with_a_finger(browser: Browser) -> None:
     visit = Visit(browser, DRAWING, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     pad = Pad(visit.page)
     before, scrolled = pad.shown(), visit.page.evaluate("scrollY")
@@ -217,7 +226,7 @@ def test_a_digit_is_drawn_with_a_finger(browser):
 
 
 @every_width
-def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser, width):
+def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser: Browser, width: int) -> None:
     visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
     pad = Pad(visit.page)
     begin = pad.shown()
@@ -241,7 +250,7 @@ def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser, width):
     assert visit.errors == []
 
 
-def test_the_dot_invites_the_reader_once(browser):
+def test_the_dot_invites_the_reader_once(browser: Browser) -> None:
     visit = Visit(browser, PLANES[0], reduced_motion="no-preference")
     plane = Plane(visit.page)
     begin = plane.dot.get_attribute("aria-valuetext")
@@ -259,7 +268,7 @@ def test_the_dot_invites_the_reader_once(browser):
 
 
 @pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
-def test_a_page_without_scripts_shows_the_still_picture(browser, path):
+def test_a_page_without_scripts_shows_the_still_picture(browser: Browser, path: Path) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto(path.as_uri())
     still = page.locator("[data-hyperlearn-live] img")
@@ -270,7 +279,7 @@ def test_a_page_without_scripts_shows_the_still_picture(browser, path):
 
 
 @pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
-def test_nothing_in_a_figure_is_cut_off(browser, path):
+def test_nothing_in_a_figure_is_cut_off(browser: Browser, path: Path) -> None:
     visit = Visit(browser, path)
     figure = visit.page.locator("[data-hyperlearn-live][data-ready]")
     figure.wait_for()
@@ -290,13 +299,13 @@ def test_nothing_in_a_figure_is_cut_off(browser, path):
     visit.page.close()
 
 
-def luminance(color):
+def luminance(color: str) -> float:
     red, green, blue = map(float, re.findall(r"[\d.]+", color)[:3])
     return 0.3 * red + 0.6 * green + 0.1 * blue
 
 
 @every_plane
-def test_the_figure_is_dark_in_a_dark_page(browser, path):
+def test_the_figure_is_dark_in_a_dark_page(browser: Browser, path: Path) -> None:
     visit = Visit(browser, path)
     plane = Plane(visit.page)
     light = plane.shown()
@@ -341,7 +350,9 @@ COLAB = """html => {
     [(PLANES[1], "2 or 3", "Written here: a network for 2 or 3"), (DRAWING, "a face", "It was shown a face")],
     ids=["plane", "drawing"],
 )
-def test_the_figure_works_in_a_notebook(browser, path, button, said, how, dark):
+def test_the_figure_works_in_a_notebook(
+    browser: Browser, path: Path, button: str, said: str, how: str, dark: bool
+) -> None:
     (html,) = re.findall(r"<figure class=\"hl-live .*?</figure>", path.read_text(encoding="utf-8"), re.S)
     page = browser.new_page(reduced_motion="reduce")
     errors = []

@@ -1,22 +1,24 @@
 """The built pages, opened from disk in a real browser that has no network."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
-from browsing import BUILD, SITE, WIDTHS, Visit, skip_or_fail
+from browsing import BUILD, SITE, WIDTHS, Theme, Visit, skip_or_fail
+from playwright.sync_api import Browser, Locator
 
-THEMES = ["light", "dark"]
+THEMES: list[Theme] = ["light", "dark"]
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"  # `make test` has npm fetch it
 
 INDEX = SITE / "index.html"  # leads on to the first page
 PAGES = sorted(page for page in SITE.rglob("*.html") if page != INDEX and not page.is_relative_to(SITE / "_static"))
 
 
-def name_of(path):
+def name_of(path: Path) -> str:
     return path.relative_to(SITE).as_posix()
 
 
@@ -27,14 +29,14 @@ every_opened_page = pytest.mark.parametrize("opened", EACH, indirect=True, scope
 
 
 @pytest.fixture(scope="module")
-def opened(browser, request):
+def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     visit = Visit(browser, request.param)
     yield visit
     visit.page.close()
     assert visit.errors == []
 
 
-def test_the_index_opens_the_book(browser):
+def test_the_index_opens_the_book(browser: Browser) -> None:
     page = browser.new_page()
     page.goto(INDEX.as_uri())
     page.wait_for_url("**/book/intro.html")
@@ -42,7 +44,7 @@ def test_the_index_opens_the_book(browser):
 
 
 @every_opened_page
-def test_page_loads_whole_and_without_the_network(opened):
+def test_page_loads_whole_and_without_the_network(opened: Visit) -> None:
     broken = opened.page.evaluate(
         """() => Promise.all([...document.images].map(async image => {
             image.loading = "eager";
@@ -61,7 +63,7 @@ def test_page_loads_whole_and_without_the_network(opened):
 
 
 @every_opened_page
-def test_no_field_of_the_reference_is_listed_twice(opened):
+def test_no_field_of_the_reference_is_listed_twice(opened: Visit) -> None:
     twice = opened.page.evaluate(
         """() => [...document.querySelectorAll("dl.py > dd")].map(entry => ({
             of: entry.previousElementSibling.id,
@@ -72,7 +74,7 @@ def test_no_field_of_the_reference_is_listed_twice(opened):
 
 
 @every_opened_page
-def test_mathematics_and_tables_are_typeset(opened):
+def test_mathematics_and_tables_are_typeset(opened: Visit) -> None:
     page = opened.page
     assert page.locator("mjx-merror").count() == 0
     assert page.locator(".math:not(:has(mjx-container))").all_inner_texts() == []
@@ -88,7 +90,7 @@ def test_mathematics_and_tables_are_typeset(opened):
 
 
 @every_opened_page
-def test_page_fits_the_screen(opened):
+def test_page_fits_the_screen(opened: Visit) -> None:
     for width in WIDTHS:
         opened.resize(width)
         name = "-".join(opened.path.relative_to(SITE).with_suffix("").parts)
@@ -98,7 +100,7 @@ def test_page_fits_the_screen(opened):
 
 
 @every_opened_page
-def test_nothing_is_wider_than_its_box(opened):
+def test_nothing_is_wider_than_its_box(opened: Visit) -> None:
     """Code, outputs, tables and equations on a laptop, with all that is folded open; equations on a phone too."""
     folded = opened.page.locator("details:not([open])").element_handles()
     for details in folded:
@@ -122,7 +124,7 @@ CHAPTERS = [page for page in PAGES if re.match(r"\d\d_", page.name)]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_chapters_and_their_figures_are_numbered(path):
+def test_chapters_and_their_figures_are_numbered(path: Path) -> None:
     html, number = path.read_text(encoding="utf-8"), int(path.name[:2])
     assert re.search(rf"<h1>{number}\. ", html)
     for chapter in CHAPTERS:
@@ -136,7 +138,7 @@ def test_chapters_and_their_figures_are_numbered(path):
 
 
 @every_opened_page
-def test_a_figure_has_one_row_of_folded_code(opened):
+def test_a_figure_has_one_row_of_folded_code(opened: Visit) -> None:
     rows = opened.page.evaluate(
         """() => [...document.querySelectorAll(".cell.tag_hide-input:not(:has(.cell_output))")].filter(cell =>
             cell.nextElementSibling?.matches(".cell.tag_hide-input")).map(cell => cell.textContent.slice(0, 100))"""
@@ -145,7 +147,7 @@ def test_a_figure_has_one_row_of_folded_code(opened):
 
 
 @every_page
-def test_links_between_chapters_stay_inside(path):
+def test_links_between_chapters_stay_inside(path: Path) -> None:
     published = "https://hyperlearn-book.github.io/hyperlearn/book/"
     if path.parent != SITE:
         article = (
@@ -156,13 +158,13 @@ def test_links_between_chapters_stay_inside(path):
 
 
 @every_opened_page
-def test_moving_a_slider_changes_the_picture(opened):
+def test_moving_a_slider_changes_the_picture(opened: Visit) -> None:
     for figure in opened.page.locator("[data-hyperlearn-slider]").all():
         frames = figure.locator("[data-frame]:visible")
         slider = figure.locator("input[type=range]").first
         assert slider.get_attribute("aria-label")
 
-        def shown(frames=frames):
+        def shown(frames: Locator = frames) -> tuple[str | None, bytes]:
             assert frames.count() == 1
             return frames.get_attribute("data-frame"), frames.screenshot()
 
@@ -180,7 +182,7 @@ def test_moving_a_slider_changes_the_picture(opened):
 
 
 @every_opened_page
-def test_page_keeps_the_accessibility_rules(opened):
+def test_page_keeps_the_accessibility_rules(opened: Visit) -> None:
     """All that axe can check of WCAG 2 at the levels A and AA; with the theme only the colours change."""
     if not AXE.is_file():
         skip_or_fail("no axe-core: `npm ci --prefix tests/pages` fetches it")
@@ -204,23 +206,24 @@ def test_page_keeps_the_accessibility_rules(opened):
 
 
 class Targets(HTMLParser):
-    def __init__(self, html):
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.ids, self.links = set(), set()
+        self.ids: set[str | None] = set()
+        self.links: set[str] = set()
         self.feed(html)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.ids |= {value for key, value in attributes if key in {"id", "name"}}
         self.links |= {value for key, value in attributes if key in {"href", "src"} and value}
 
 
 @cache
-def targets(path):
+def targets(path: Path) -> Targets:
     return Targets(path.read_text(encoding="utf-8"))
 
 
 @every_page
-def test_links_within_the_book_lead_somewhere(path):
+def test_links_within_the_book_lead_somewhere(path: Path) -> None:
     dead = []
     for link in targets(path).links:
         address, anchor = urldefrag(urljoin(path.as_uri(), link))

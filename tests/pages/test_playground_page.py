@@ -1,9 +1,12 @@
 """The playground, driven in a browser: by mouse, finger and keyboard, at both widths and in both themes."""
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from browsing import SITE, WIDTHS, Visit, skip_or_fail
+from playwright.sync_api import Browser, Locator
 from test_pages import AXE
 
 PAGE = SITE / "book" / "playground.html"
@@ -14,33 +17,33 @@ pytestmark = pytest.mark.xdist_group("book/playground.html")
 
 
 class Playground(Visit):
-    def __init__(self, browser, fragment="", width=WIDTHS[0]):
+    def __init__(self, browser: Browser, fragment: str = "", width: int = WIDTHS[0]) -> None:
         super().__init__(browser, PAGE)
         self.resize(width)
         if fragment:
             self.goto(fragment)
 
-    def goto(self, fragment):
+    def goto(self, fragment: str) -> None:
         """Opens an address anew, as a link to it does, and not as a change within the page."""
         self.page.goto("about:blank")
         self.page.goto(PAGE.as_uri() + fragment, wait_until="load")
 
-    def button(self, name):
+    def button(self, name: str) -> Locator:
         return self.page.locator(f"#hl-playground button[name={name}]")
 
-    def control(self, name):
+    def control(self, name: str) -> Locator:
         return self.page.locator(f"#hl-playground select[name={name}]")
 
     @property
-    def steps(self):
-        return int(self.page.locator("#hl-playground").get_attribute("data-steps"))
+    def steps(self) -> int:
+        return int(self.page.locator("#hl-playground").get_attribute("data-steps") or "")
 
     @property
-    def state(self):
+    def state(self) -> str | None:
         return self.page.locator("#hl-playground").get_attribute("data-state")
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, str]:
         """What the controls say."""
         return self.page.evaluate(
             """() => Object.fromEntries([...document.querySelectorAll("#hl-playground select")].map(
@@ -48,19 +51,19 @@ class Playground(Visit):
         )
 
     @property
-    def fragment(self):
+    def fragment(self) -> str:
         return self.page.evaluate("decodeURIComponent(location.hash)")
 
-    def matrix(self, method):
+    def matrix(self, method: str) -> list[list[str]]:
         """The cells of a method's accuracy matrix, as they are read."""
         return self.page.locator(f".hl-card[data-method={method}] .hl-matrix tbody tr").evaluate_all(
             "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.textContent))"
         )
 
-    def maps(self, method):
+    def maps(self, method: str) -> Locator:
         return self.page.locator(f".hl-card[data-method={method}] .hl-maps canvas")
 
-    def ink(self, canvas):
+    def ink(self, canvas: Locator) -> int:
         """How many pixels of a canvas are drawn."""
         return canvas.evaluate(
             """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
@@ -68,12 +71,15 @@ class Playground(Visit):
         )
 
 
-@pytest.fixture
-def visit(browser):
-    """Opens the playground; at the end nothing may have gone wrong or asked for the network."""
-    visits = []
+Open = Callable[..., Playground]
 
-    def make(*arguments, **named):
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens the playground; at the end nothing may have gone wrong or asked for the network."""
+    visits: list[Playground] = []
+
+    def make(*arguments: Any, **named: Any) -> Playground:
         visits.append(Playground(browser, *arguments, **named))
         return visits[-1]
 
@@ -84,7 +90,7 @@ def visit(browser):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_each_button_does_what_it_says(visit, width):
+def test_each_button_does_what_it_says(visit: Open, width: int) -> None:
     here = visit(QUICK, width=width)
     assert (here.state, here.steps) == ("paused", 0)
     here.button("step").click()
@@ -119,7 +125,7 @@ def test_each_button_does_what_it_says(visit, width):
     assert [row[-1] != "" for row in here.matrix("replay")] == [True] * 5
 
 
-def test_the_page_shows_what_its_scripts_compute(visit):
+def test_the_page_shows_what_its_scripts_compute(visit: Open) -> None:
     here = visit(QUICK)
     for _ in range(5):
         here.button("task").click()
@@ -143,7 +149,7 @@ def test_the_page_shows_what_its_scripts_compute(visit):
 
 
 @pytest.mark.parametrize("tasks", ["moons", "digits"])
-def test_what_a_network_answers_is_drawn_anew(visit, tasks):
+def test_what_a_network_answers_is_drawn_anew(visit: Open, tasks: str) -> None:
     here = visit(f"{QUICK}&tasks={tasks}")
     first, last = here.maps("finetune").first, here.maps("finetune").last
     assert here.ink(first) > 0
@@ -156,7 +162,7 @@ def test_what_a_network_answers_is_drawn_anew(visit, tasks):
         here.button("task").click()
     assert first.screenshot() != learnt
     assert here.ink(last) > 0
-    assert "right" in last.get_attribute("aria-label")
+    assert "right" in (last.get_attribute("aria-label") or "")
     light = first.screenshot()
     here.use("dark")
     here.resize(WIDTHS[0])
@@ -164,7 +170,7 @@ def test_what_a_network_answers_is_drawn_anew(visit, tasks):
     here.use("light")
 
 
-def test_the_keyboard_reaches_and_works_everything(visit):
+def test_the_keyboard_reaches_and_works_everything(visit: Open) -> None:
     here = visit(QUICK)
     keys = here.page.keyboard
     here.button("play").focus()
@@ -200,7 +206,7 @@ def test_the_keyboard_reaches_and_works_everything(visit):
     assert "method=finetune,hypernet,replay" in here.fragment
 
 
-def test_a_finger_works_it(browser):
+def test_a_finger_works_it(browser: Browser) -> None:
     context = browser.new_context(viewport={"width": WIDTHS[1], "height": 900}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(PAGE.as_uri() + QUICK)
@@ -209,7 +215,7 @@ def test_a_finger_works_it(browser):
     context.close()
 
 
-def test_the_address_brings_the_same_run(visit):
+def test_the_address_brings_the_same_run(visit: Open) -> None:
     here = visit("#steps=20&tasks=places&method=hypernet,replay&beta=0.037&kept=3&scenario=cl2")
     asked = {"steps": "20", "tasks": "places", "beta": "0.037", "kept": "3", "scenario": "cl2", "chunk": "40"}
     assert here.settings.items() >= asked.items()
@@ -235,7 +241,7 @@ def test_the_address_brings_the_same_run(visit):
     assert there.settings["steps"] == "30"
 
 
-def test_other_tasks_bring_the_settings_that_fit_them(visit):
+def test_other_tasks_bring_the_settings_that_fit_them(visit: Open) -> None:
     here = visit("#beta=1")
     here.control("tasks").select_option("digits")
     assert here.settings["chunk"] == "50"
@@ -243,14 +249,14 @@ def test_other_tasks_bring_the_settings_that_fit_them(visit):
     assert here.page.locator(".hl-timeline li").all_inner_texts()[1] == "2: 2 or 3"
 
 
-def test_each_thing_to_try_starts(visit):
+def test_each_thing_to_try_starts(visit: Open) -> None:
     here = visit()
     buttons = here.page.locator("button[data-playground]")
     assert buttons.count() >= 6
     for button in buttons.all():
         button.click()
         assert here.state == "playing"
-        wanted = dict(part.split("=") for part in button.get_attribute("data-playground").split("&"))
+        wanted = dict(part.split("=") for part in (button.get_attribute("data-playground") or "").split("&"))
         assert wanted.items() <= dict(part.split("=") for part in here.fragment[1:].split("&")).items()
         assert here.page.evaluate("document.activeElement.name") == "play"
         here.button("play").click()
@@ -258,7 +264,7 @@ def test_each_thing_to_try_starts(visit):
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("tasks", ["moons", "places", "digits"])
-def test_nothing_is_cut_off(visit, width, tasks):
+def test_nothing_is_cut_off(visit: Open, width: int, tasks: str) -> None:
     here = visit(f"{QUICK}&tasks={tasks}", width=width)
     for _ in range(5):
         here.button("task").click()
@@ -277,7 +283,7 @@ def test_nothing_is_cut_off(visit, width, tasks):
     assert small == 0
 
 
-def test_a_finished_run_keeps_the_accessibility_rules(visit):
+def test_a_finished_run_keeps_the_accessibility_rules(visit: Open) -> None:
     if not AXE.is_file():
         skip_or_fail("no axe-core: `npm ci --prefix tests/pages` fetches it")
     here = visit(QUICK)
@@ -295,7 +301,7 @@ def test_a_finished_run_keeps_the_accessibility_rules(visit):
             assert found == [], f"{width} px, {theme}:\n" + "\n".join(found)
 
 
-def test_page_and_scripts_are_small():
+def test_page_and_scripts_are_small() -> None:
     if not PAGE.is_file():
         skip_or_fail("no built site: run `make site`")
     parts = {path.name: path.stat().st_size for path in [PAGE, *(SITE / "book" / "playground").iterdir()]}

@@ -24,6 +24,7 @@ Keys, for each case (relu, linear, elu):
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +35,16 @@ CHUNK_SIZE = 37  # 267 outputs: seven whole chunks and 8 values of an eighth
 COND_EMB_SIZE = 5
 CHUNK_EMB_SIZE = 4
 TASKS = 3
-CASES = {  # name: (hidden layers, activation, seed)
+CASES: dict[str, tuple[tuple[int, ...], torch.nn.Module | None, int]] = {  # name: (hidden layers, activation, seed)
     "relu": ((10, 7), torch.nn.ReLU(), 1),
     "linear": ((), None, 2),
     "elu": ((10, 7), torch.nn.ELU(), 3),
 }
 
 
-def record(name, layers, activation, seed):
+def record(
+    name: str, layers: tuple[int, ...], activation: torch.nn.Module | None, seed: int
+) -> dict[str, "np.ndarray[Any, Any]"]:
     """Return one case's arrays, by key."""
     hnet = ChunkedHMLP(
         TARGET_SHAPES,
@@ -59,7 +62,10 @@ def record(name, layers, activation, seed):
     hnet.eval()
     rng = np.random.default_rng(seed)  # NumPy's generator, so that the draws do not depend on torch
 
-    params, listing, task_embeddings, layer = {}, [], [], 0
+    params: dict[str, np.ndarray[Any, Any]] = {}
+    listing: list[dict[str, Any]] = []
+    task_embeddings: list[np.ndarray[Any, Any]] = []
+    layer = 0
     for meta, param in zip(hnet.param_shapes_meta, hnet.internal_params, strict=True):
         shape = tuple(param.shape)
         scale = {"embedding": 1.0, "weight": 1.5 / shape[-1] ** 0.5, "bias": 0.5}[meta["name"]]
@@ -108,9 +114,9 @@ def record(name, layers, activation, seed):
     return {f"{name}/{key}": value for key, value in params.items()}
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, case in CASES.items():
         arrays.update(record(name, *case))
     np.savez_compressed(Path(__file__).with_name("hypnettorch_chunked.npz"), **arrays)
