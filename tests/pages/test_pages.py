@@ -105,7 +105,8 @@ def test_nothing_is_wider_than_its_box(opened: Visit) -> None:
     folded = opened.page.locator("details:not([open])").element_handles()
     for details in folded:
         details.evaluate("details => details.open = true")
-    for width, boxes in [(WIDTHS[0], "pre, table, figure, .cell_output, mjx-container"), (WIDTHS[1], "mjx-container")]:
+    equations = "mjx-container[display=true]"
+    for width, boxes in [(WIDTHS[0], f"pre, table, figure, .cell_output, {equations}"), (WIDTHS[1], equations)]:
         opened.resize(width)
         cut = opened.page.locator(".bd-article").evaluate_all(
             """(articles, boxes) => articles.flatMap(article => [...article.querySelectorAll(boxes)])
