@@ -61,7 +61,7 @@ def test_page_loads_whole_and_without_the_network(opened: Visit) -> None:
             description = opened.page.locator(f"meta[{name}]").get_attribute("content")
             assert description
             assert "Open in Colab" not in description
-        image = opened.page.locator("meta[property='og:image']").get_attribute("content")
+        image = opened.page.locator("meta[property='og:image']").get_attribute("content") or ""
         assert image.startswith(PUBLISHED)
         assert (SITE / image.removeprefix(PUBLISHED)).stat().st_size > 10_000
 
