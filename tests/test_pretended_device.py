@@ -21,7 +21,7 @@ READS = {
     "training.not_finite": "are there NaNs? Before a task's end, and after it",
     "training.Run.keep_curve": "the losses of a task, all at once",
     "evaluation.accuracies": "how many answers were right, on each task's test images",
-    "inference.infer_by_entropy": "logits that are NaN are an error and no task",
+    "inference._check_finite": "logits that are NaN are an error and no task",
     "fisher.fisher_information": "the Fisher information that a task leaves is finite",
     "fisher._check_labels": "labels fit the logits",
     "fisher._is_plain": "the fast form gives what the slow one gives",
