@@ -20,7 +20,6 @@ from .catalog import TASKS
 from .errors import InputError
 from .files import write_atomically
 from .metrics import AccuracyMatrix
-from .objectives import CLASSIFICATION, Objective
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -37,14 +36,6 @@ class Measure:
     loss: str
     metric: str
     lower_is_better: bool
-
-    @classmethod
-    def of(cls, objective: Objective) -> "Measure | None":
-        """That of a benchmark's objective; None for cross-entropy and accuracy."""
-        if objective == CLASSIFICATION:
-            return None
-        metric = objective.metric
-        return cls(loss=objective.loss_name, metric=metric.name, lower_is_better=metric.lower_is_better)
 
 
 @validated(frozen=True, kw_only=True, config=_STRICT)

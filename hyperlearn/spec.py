@@ -14,6 +14,8 @@ from .compiling import check as check_compile
 from .data import check_augmentable
 from .errors import InputError
 from .methods import METHODS, SCENARIOS, Config, Parts, Scenario
+from .objectives import CLASSIFICATION
+from .results import Measure
 
 SEEDS = 2**63
 """Seeds are whole numbers below this."""
@@ -27,6 +29,14 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise InputError("device cuda was asked for, but PyTorch finds no CUDA device here; use cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def measure_of(benchmark: Benchmark) -> Measure | None:
+    """What records say of its loss and metric; None for cross-entropy and accuracy."""
+    aim = benchmark.objective
+    if aim == CLASSIFICATION:
+        return None
+    return Measure(loss=aim.loss_name, metric=aim.metric.name, lower_is_better=aim.metric.lower_is_better)
 
 
 def check_benchmark(benchmark: object) -> None:

@@ -22,8 +22,8 @@ from .errors import InputError
 from .memory import check_fits, check_module_fits, enough_memory
 from .methods import Learner, Scenario
 from .processor import flush_denormals, keep_freed_memory
-from .results import Measure, Metrics, Parameters, Result, Seconds, metrics_of
-from .spec import SEEDS, RunSpec, pick_device
+from .results import Metrics, Parameters, Result, Seconds, metrics_of
+from .spec import SEEDS, RunSpec, measure_of, pick_device
 from .streams import RandomStream
 from .swap import check_target, deepcopy_or_itself
 from .version import __version__
@@ -110,7 +110,7 @@ class Run:
     def __init__(self, spec: RunSpec, callbacks: Callbacks = ()) -> None:
         self.spec, self.config, self.scenarios = spec, spec.config, spec.measured
         self.callbacks: tuple[Callback, ...] = tuple(callbacks)
-        self.measured = Measure.of(spec.benchmark.objective)
+        self.measured = measure_of(spec.benchmark)
         self.printed: dict[str, str] = {}
         self.device = pick_device(spec.device)
         if self.device.type == "cpu":

@@ -19,7 +19,7 @@ from .methods import Scenario
 from .provenance import commit
 from .recipes import Method, configure
 from .results import Fraction, Measure, as_recorded, check_writable, difference, file_part
-from .spec import method_name
+from .spec import measure_of, method_name
 from .trained import fit
 from .version import __version__
 
@@ -215,7 +215,7 @@ def search(
         images=sizes.pop(),
         trials=[],
         tasks=tasks,
-        measure=Measure.of(learnt.objective),
+        measure=measure_of(learnt),
     )
     found = read(path) if path.exists() else empty
     _check_same(path, found, empty)

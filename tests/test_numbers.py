@@ -152,7 +152,7 @@ def command(*words: str, **changed: str) -> subprocess.Popen[str]:
 
 def test_without_docstrings_the_listing_has_names() -> None:
     output, errors = command("methods", PYTHONOPTIMIZE="2").communicate()
-    assert output.split() == list(hl.methods.METHODS)
+    assert [line.split()[0] for line in output.splitlines()] == list(hl.methods.METHODS)
     assert errors == ""
 
 
