@@ -98,7 +98,7 @@ pdf: site
 	$(BIN)/python book/pdf.py
 
 bench: environment
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python speed/bench.py
 
 run-book: environment
 	$(BIN)/python book/run.py --profile full

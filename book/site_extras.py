@@ -6,6 +6,7 @@ Sphinx loads this file as an extension, by `_config.yml`.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -21,6 +22,7 @@ TIMES = BOOK.parent / "results" / "book"
 PROFILES = ("quick", "full")
 LIVE = re.compile(r"<!-- live figure: (?P<chapter>\w+), (?P<kind>\w+) -->")
 MOVING = re.compile(r"<figure\b[^>]*\bdata-hyperlearn-(?:slider|live)\b.*?<figcaption>", re.S)
+FIRST = "04_a_network_that_writes_a_network"
 TABLE, MACHINES = "<!-- run times -->", "<!-- machines -->"
 
 
@@ -92,12 +94,25 @@ def page(text: str) -> str:
 
 
 def live(chapter: Path, kind: str) -> str:
-    """The figure that computes, as a chapter stores it, as a block of Markdown."""
+    """The figure that computes, as a block of Markdown."""
+    return f"`````{{raw}} html\n{stored(chapter, kind)}\n`````"
+
+
+def stored(chapter: Path, kind: str) -> str:
+    """The HTML of a figure that computes, as its chapter stores it."""
     cells = json.loads(chapter.read_text())["cells"]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     texts = ["".join(data.get("text/html", "")) for data in outputs]
     (text,) = [text for text in texts if f'data-hyperlearn-live="{kind}"' in text]
-    return f"`````{{raw}} html\n{text}\n`````"
+    return text
+
+
+def preview(app: Any, error: Exception | None) -> None:
+    """What a link to the book shows where it is posted: the still picture of its first figure."""
+    if error is None and app.builder.format == "html":
+        image = re.search(r'src="data:image/png;base64,([^"]+)"', stored(BOOK / f"{FIRST}.ipynb", "plane"))
+        assert image, f"the figure of {FIRST} has no still picture"
+        (Path(app.outdir) / "_static" / "preview.png").write_bytes(base64.b64decode(image[1]))
 
 
 def write(app: Any, name: str, source: list[str]) -> None:
@@ -165,6 +180,7 @@ def count_nothing_else(app: Any, config: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     app.connect("config-inited", count_nothing_else, priority=900)
     app.connect("source-read", write)
+    app.connect("build-finished", preview)
     app.connect("doctree-read", join_folded)
     app.connect("doctree-resolved", number_figures)
     app.connect("doctree-resolved", stay_inside)

@@ -29,7 +29,6 @@ class Batch(NamedTuple):
     images: Tensor  # [B, *image], floats; tokens and other whole numbers as they are
     labels: Tensor  # [B], label within the task; [B, outputs], targets of regression
     tasks: Tensor  # [B], the task of each image
-    rows: Tensor | None = None  # [B], where each image stands among those trained on; None where it was changed
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ class _Loss(nn.Module):
 class _Program:
     """One step of several learners."""
 
+    batch_rows: Tensor | None = None
+
     def __init__(self, learners: list[Learner]) -> None:
         trained = {id(p) for p in learners[0].trainable()}
         self.module = _Loss(deepcopy(learners[0]))

@@ -42,6 +42,9 @@ def clock(device: torch.device) -> float:
 class Steps(Protocol):
     """What `fit_task` asks of a learner, or of several that take their steps together."""
 
+    batch_rows: Tensor | None
+    """Set before each step: where the batch's images stand among those that are trained on; None if changed since."""
+
     def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor | None:
         """Add the gradients of one step to the parameters; the loss, for who looks on."""
 
@@ -77,7 +80,9 @@ def fit_task(
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for step, rows in enumerate(order, 1):
         batch = train[rows]
-        batch = batch._replace(images=augment(batch.images)) if augment else batch._replace(rows=rows)
+        if augment:
+            batch = batch._replace(images=augment(batch.images))
+        learner.batch_rows = None if augment else rows
         optimizer.zero_grad(set_to_none=True)
         loss = learner.backward(batch, optimizer)
         if clip_norm is not None:
@@ -86,6 +91,7 @@ def fit_task(
         learner.after_step()
         if after_step(step, loss):
             break
+    learner.batch_rows = None
 
 
 class Run:

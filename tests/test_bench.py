@@ -13,8 +13,8 @@ from loading import load
 import hyperlearn as hl
 from hyperlearn.recipes import configure
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-bench = load(BENCHMARKS / "bench.py")
+SPEED = Path(__file__).parents[1] / "speed"
+bench = load(SPEED / "bench.py")
 
 CPU = torch.device("cpu")
 
@@ -208,7 +208,7 @@ def test_the_reference_is_timed_beside_ours(tmp_path: Path, monkeypatch: pytest.
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(SPEED))
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "configure", lambda method, _, **changed: configure(method, "split-digits", **changed))
     rows = bench.bench_reference(tmp_path, CPU, rounds=1)
@@ -223,7 +223,7 @@ def test_the_references_step_learns_and_holds(tmp_path: Path) -> None:
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    reference = load(BENCHMARKS / "reference.py")
+    reference = load(SPEED / "reference.py")
     moved = {}
     for beta in (0.0, 100.0):
         config = configure("hnet", "split-digits", beta=beta)
@@ -239,7 +239,7 @@ def test_the_references_step_learns_and_holds(tmp_path: Path) -> None:
 
 
 def test_what_is_no_reference_is_named(tmp_path: Path) -> None:
-    reference = load(BENCHMARKS / "reference.py")
+    reference = load(SPEED / "reference.py")
     with pytest.raises(hl.InputError, match=f"{tmp_path} is no copy of the reference implementation"):
         reference.load(tmp_path)
 

@@ -645,7 +645,7 @@ def test_the_script_for_a_gpu(
 
     Without time there is no speed, and one step of the first row.
     """
-    gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    gpu = load(Path(__file__).parents[1] / "speed" / "gpu.py")
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (2, 4))
     command = ["gpu.py", f"--out={tmp_path}", "--device=cpu", "--methods", "scratch", "finetune", "--compile=auto"]
@@ -677,7 +677,7 @@ def test_the_script_for_a_gpu(
 
 def test_the_script_for_a_gpu_takes_half_of_its_time_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by a second at each look: what is not measured in time is null, and no part of a sum."""
-    gpu = load(Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    gpu = load(Path(__file__).parents[1] / "speed" / "gpu.py")
     monkeypatch.setattr(gpu, "STEPS", 1)
     monkeypatch.setattr(gpu, "BATCHES", ())
     ticks = iter(range(10_000))

@@ -375,6 +375,8 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         learned: how many tasks it has finished.
+        batch_rows: where the images of the present batch stand among those that are trained on, ``[B]``; None where
+            they were changed since, by augmentation.
     """
 
     serves: ClassVar[tuple[Scenario, ...]] = ()
@@ -397,6 +399,7 @@ class Learner(nn.Module, ABC):
         self.config = config
         self.setting = setting
         self.learned = 0
+        self.batch_rows: Tensor | None = None
         self.rule = deepcopy(setting.parts.infer)  # several learners may be made of one setting
 
     def declares(self, flag: str) -> bool:

@@ -16,8 +16,8 @@ in which the first term draws, the second tells the task's classes apart (Lasser
 sum), and the third asks the old tasks' networks about the *present* images: the present one has to be nearer to them.
 The old networks are those that the hypernetwork writes at that moment, with their whole views, and get no gradient.
 
-`lstm-net-gate` is the method. `hnet-gate` is the same behind a chunked hypernetwork of the size that von Oswald et al.
-use, whose autoencoders drift; chapter 15 says why. `scratch-gate` has the same autoencoders without a hypernetwork.
+`lstm-net-gate` is the method. `hnet-gate` is the same behind a chunked hypernetwork with hidden layers as von Oswald et
+al. have them; chapter 15 looks at what it keeps. `scratch-gate` has the same autoencoders without a hypernetwork.
 
 Neither paper has this. An autoencoder for each task that says whose an image is is Expert Gate's idea (Aljundi,
 Chakravarty & Tuytelaars 2017), which keeps them all; a generative model for each class that classifies by its density

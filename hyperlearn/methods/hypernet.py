@@ -399,7 +399,7 @@ class HypernetLearner(GeneratingLearner):
         """The loss of the network that the hypernetwork writes for the present task."""
 
         def logits(images: Tensor) -> Tensor:
-            return self.own_logits(self.outputs(images, batch.rows), self.learned)
+            return self.own_logits(self.outputs(images, self.batch_rows), self.learned)
 
         return loss_with_doubt(batch, logits, self.setting.objective.loss, self.weight_of_doubt())
 
@@ -410,7 +410,7 @@ class HypernetLearner(GeneratingLearner):
     def outputs(self, images: Tensor, rows: Tensor | None) -> Tensor:
         """What the network that is written for the present task makes of ``images [n, *image]`` in a step: ``[n, K]``.
 
-        The first of them are those of the batch, and ``rows`` are theirs, as `Batch` has them.
+        The first of them are those of the batch, and ``rows`` are theirs, `Learner.batch_rows`.
         """
         return self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), images)
 

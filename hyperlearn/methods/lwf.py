@@ -33,8 +33,8 @@ def distillation(logits: Tensor, old: Tensor, temperature: float) -> Tensor:
     r"""Cross-entropy of softened predictions with an older network's, times the temperature squared: a scalar.
 
     .. math::
-        & -T^2 \, \mathrm{mean} \\
-        & \sum_k \mathrm{softmax}(\hat z / T)_k \log \mathrm{softmax}(z / T)_k
+        & -T^2 \, \mathrm{mean} \sum_k \hat p_k \log p_k, \\
+        & \hat p = \mathrm{softmax}(\hat z / T), \quad p = \mathrm{softmax}(z / T)
 
     (Hinton et al. 2015; van de Ven & Tolias 2019.) The factor keeps the gradient's size the same for every temperature.
 

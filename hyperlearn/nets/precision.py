@@ -13,7 +13,7 @@ class InPrecision(nn.Module):
 
     Parameters stay in float32, and so do the operations that `torch.autocast` leaves there, sums and losses among them.
     Whether a step gains by that depends on the device, and on how much of the step such products are;
-    ``benchmarks/gpu.py`` measures both.
+    ``speed/gpu.py`` measures both.
 
     Args:
         net: any module from images to logits.

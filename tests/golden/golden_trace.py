@@ -36,6 +36,8 @@ TOLERANCE = 1e-5
 class _Watched:
     """A learner whose loss is noted before each step, without a change to its random numbers."""
 
+    batch_rows: Tensor | None = None
+
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
         self.losses: list[float] = []
@@ -43,6 +45,7 @@ class _Watched:
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             self.losses.append(self.learner.loss(batch).item())
+        self.learner.batch_rows = self.batch_rows
         self.learner.backward(batch, optimizer)
 
     def after_step(self) -> None:

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator
 THEMES: list[Theme] = ["light", "dark"]
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"  # `make test` has npm fetch it
 
+PUBLISHED = "https://hyperlearn-book.github.io/hyperlearn/"
 INDEX = SITE / "index.html"  # leads on to the first page
 PAGES = sorted(page for page in SITE.rglob("*.html") if page != INDEX and not page.is_relative_to(SITE / "_static"))
 
@@ -60,6 +61,9 @@ def test_page_loads_whole_and_without_the_network(opened: Visit) -> None:
             description = opened.page.locator(f"meta[{name}]").get_attribute("content")
             assert description
             assert "Open in Colab" not in description
+        image = opened.page.locator("meta[property='og:image']").get_attribute("content") or ""
+        assert image.startswith(PUBLISHED)
+        assert (SITE / image.removeprefix(PUBLISHED)).stat().st_size > 10_000
 
 
 @every_opened_page
@@ -105,7 +109,8 @@ def test_nothing_is_wider_than_its_box(opened: Visit) -> None:
     folded = opened.page.locator("details:not([open])").element_handles()
     for details in folded:
         details.evaluate("details => details.open = true")
-    for width, boxes in [(WIDTHS[0], "pre, table, figure, .cell_output, mjx-container"), (WIDTHS[1], "mjx-container")]:
+    equations = "mjx-container[display=true]"
+    for width, boxes in [(WIDTHS[0], f"pre, table, figure, .cell_output, {equations}"), (WIDTHS[1], equations)]:
         opened.resize(width)
         cut = opened.page.locator(".bd-article").evaluate_all(
             """(articles, boxes) => articles.flatMap(article => [...article.querySelectorAll(boxes)])
@@ -147,13 +152,12 @@ def test_a_figure_has_one_row_of_folded_code(opened: Visit) -> None:
 
 @every_page
 def test_links_between_chapters_stay_inside(path: Path) -> None:
-    published = "https://hyperlearn-book.github.io/hyperlearn/book/"
     if path.parent != SITE:
         article = (
             path.read_text(encoding="utf-8").partition('<article class="bd-article">')[2].partition("</article>")[0]
         )
         assert article
-        assert re.findall(rf'href="{published}[^"]*', article) == []
+        assert re.findall(rf'href="{PUBLISHED}book/[^"]*', article) == []
 
 
 @every_opened_page

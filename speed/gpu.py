@@ -1,6 +1,6 @@
 """Table 3 on a GPU within a limit of seconds: how fast training is, how long the protocol takes, then its rows in turn.
 
-    python benchmarks/gpu.py --out FOLDER [--seconds 600] [--compile auto] [--methods ...] [--set epochs=20 ...]
+    python speed/gpu.py --out FOLDER [--seconds 600] [--compile auto] [--methods ...] [--set epochs=20 ...]
 
 First fifty steps of every method on the digits, whose losses should be those of a processor to four digits. Then the
 images a second of LSTM_NET at two batch sizes, compiled and not, in two precisions; and a stretch of every task of each
@@ -11,7 +11,7 @@ FOLDER/results, checkpoints to FOLDER/results/.checkpoints; the same command goe
 
 How long steps take on the GPU, beside plain training and for several seeds at once, another command measures:
 
-    python benchmarks/bench.py methods tasks cifar runs seeds --results FOLDER/results
+    python speed/bench.py methods tasks cifar runs seeds --results FOLDER/results
 """
 
 import argparse

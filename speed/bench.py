@@ -1,7 +1,7 @@
 """How long a step takes: each method beside plain training, and each regularizer against the number of old tasks.
 
-    python benchmarks/bench.py [methods] [parts] [tasks] [cifar] [runs] [seeds] [workers] [--rounds N] [--results DIR]
-    python benchmarks/bench.py reference --reference PATH
+    python speed/bench.py [methods] [parts] [tasks] [cifar] [runs] [seeds] [workers] [--rounds N] [--results DIR]
+    python speed/bench.py reference --reference PATH
 
 The second one times HNET beside the implementation of its authors, of which PATH is a copy
 (https://github.com/chrhenning/hypercl).
