@@ -43,9 +43,9 @@ class _Watched:
         self.losses: list[float] = []
 
     def backward(self, batch: Batch, optimizer: Optimizer) -> None:
+        self.learner.batch_rows = self.batch_rows  # before the loss, which may take what is kept of these images
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             self.losses.append(self.learner.loss(batch).item())
-        self.learner.batch_rows = self.batch_rows
         self.learner.backward(batch, optimizer)
 
     def after_step(self) -> None:
