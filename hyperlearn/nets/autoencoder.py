@@ -234,8 +234,8 @@ def half_masks(number: int, size: int) -> Tensor:
 
     Example:
         >>> half_masks(2, 4)
-        tensor([[1., 0., 1., 1.],
-                [1., 0., 1., 0.]])
+        tensor([[0., 0., 1., 0.],
+                [0., 0., 1., 1.]])
     """
     return (torch.rand(number, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < 0.5).float()
 
