@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -196,7 +197,7 @@ def progress_bar() -> Iterator[list[Callback]]:
     if console.is_jupyter and find_spec("ipywidgets") is not None:
         with _notebook_bar() as bar:
             yield [bar]
-    elif console.is_terminal:
+    elif console.is_terminal and sys.stderr.isatty():  # rich also takes for one what asks for colours, as kernels do
         with _terminal_bar(console) as bar:
             yield [bar]
     else:  # a bar that is only disabled leaves an empty line, with older versions of rich

@@ -50,6 +50,9 @@ def test_in_a_terminal_a_bar_is_shown_and_goes(
 ) -> None:
     monkeypatch.setattr(callbacks, "Console", lambda stderr: Console(stderr=True, force_terminal=True, width=80))
     hl.run("finetune", TWO, **SMALL)
+    assert capsys.readouterr().err == ""  # colours that are asked for make no terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    hl.run("finetune", TWO, **SMALL)
     assert "task 2 of 2" in capsys.readouterr().err
     hl.run("finetune", TWO, progress=False, **SMALL)
     assert capsys.readouterr().err == ""
