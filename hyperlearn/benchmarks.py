@@ -76,11 +76,11 @@ class Benchmark:
     device; the result has the same shape and type. It draws from PyTorch's random numbers, which a run's seed sets, and
     comes after what a configuration's ``augmentation`` does."""
     loss: str | Loss | None = None
-    """What tasks are learnt by: a name in `hyperlearn.objectives.LOSSES`, or a function of outputs ``[B, K]`` and
+    """What tasks are learnt by, as a name in `hyperlearn.objectives.LOSSES`, or a function of outputs ``[B, K]`` and
     labels. Default: cross-entropy, for targets the mean squared error. Fisher information takes it for -log p."""
     metric: str | Metric | None = None
-    """What is measured of targets: a name in `hyperlearn.objectives.METRICS`, or a `Metric`. Default: the mean squared
-    error. Classes are measured by accuracy."""
+    """What is measured of targets, as a name in `hyperlearn.objectives.METRICS`, or a `Metric`. Default: the mean
+    squared error. Classes are measured by accuracy."""
 
     def __post_init__(self) -> None:
         if not self.tasks:

@@ -143,7 +143,11 @@ def infer_by_entropy(logits: Tensor, classes: Sequence[int] = ()) -> Prediction:
 def infer_by_density(logits: Tensor, images: Tensor) -> Tensor:
     r"""Take each image to be from the task whose network holds it for the likeliest: Bayes' rule.
 
-    .. math:: \hat t = \arg\max_t \log p(x \mid t), \qquad p(x \mid t) = \sum_y p(x, y \mid t)
+    .. math::
+        \begin{aligned}
+        \hat t &= \arg\max_t \log p(x \mid t) \\
+        p(x \mid t) &= \sum_y p(x, y \mid t)
+        \end{aligned}
 
     where logits are log densities, as those of a `hyperlearn.nets.Density` are, and no task is likelier than another
     beforehand. Of a classifier's logits the sum is minus its free energy (Liu et al. 2020, arXiv 2010.03759), which is

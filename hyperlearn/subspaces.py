@@ -47,13 +47,8 @@ class NearestSubspace(nn.Module):
         directions: how many principal directions of each task, or of each class.
         per_class: one subspace for each class of a task, and a task is as near as its nearest class.
 
-    Attributes:
-        means: ``[subspaces, n]``, of flattened images.
-        axes: ``[subspaces, directions, n]``.
-        owners: ``[subspaces]``, the task of each.
-
-    Raises:
-        InputError: no directions.
+    It keeps the means ``[subspaces, n]`` of flattened images, the axes ``[subspaces, directions, n]``, and the owners
+    ``[subspaces]``, the task of each. Raises `InputError` for less than one direction.
 
     Example:
         >>> import hyperlearn as hl

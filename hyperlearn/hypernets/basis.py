@@ -80,7 +80,10 @@ class BasisGrowthHypernet(Hypernetwork):
     r"""One network for all tasks, learnt with the first and then frozen, to which each task adds a little.
 
     .. math::
-        W_1^t = W_1 + C^t \Phi, \qquad W_l^t = W_l + B_l^t A_l^t, \qquad W_L^t = W_L + D^t, \qquad b_l^t = b_l + d_l^t
+        \begin{aligned}
+        W_1^t &= W_1 + C^t \Phi, & W_l^t &= W_l + B_l^t A_l^t, \\
+        W_L^t &= W_L + D^t, & b_l^t &= b_l + d_l^t
+        \end{aligned}
 
     The base :math:`W_l, b_l` and the orthonormal rows of the basis :math:`\Phi` are the same for all tasks and never
     change again. A task has coefficients :math:`C^t` on the basis for the first layer, two thin matrices :math:`B_l^t`

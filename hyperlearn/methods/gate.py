@@ -9,8 +9,11 @@ of images is kept: the output regularizer keeps the old autoencoders.
 The loss of an image x of class y in task T is
 
 .. math::
-    -\gamma \log p_T(x, y) - \tau \log p_T(y \mid x)
-    + \omega\, \mathrm{softplus}\Big( \max_{t<T,\, k} \log p_t(x, k) - \log p_T(x, y) \Big)
+    \begin{aligned}
+    & -\gamma \log p_T(x, y) - \tau \log p_T(y \mid x) \\
+    & + \omega\, \mathrm{softplus}\big( m(x) - \log p_T(x, y) \big), \\
+    & m(x) = \max_{t<T,\, k} \log p_t(x, k)
+    \end{aligned}
 
 in which the first term draws, the second tells the task's classes apart (Lasserre, Bishop & Minka 2006 weigh such a
 sum), and the third asks the old tasks' networks about the *present* images: the present one has to be nearer to them.

@@ -85,9 +85,11 @@ class ConditionalAutoencoder(Density):
     r"""Draws an image again as each of the classes; the class that draws it best is the label.
 
     .. math::
-        z = W_2\, \mathrm{relu}(W_1 (m \odot v) + b_1) + b_2, \qquad
-        r_y = W_1^\top \mathrm{relu}(W_3 [z; \mathrm{onehot}(y)] + b_3) + b_4, \qquad
-        \ell_y = -\tfrac12 \lVert r_y - v \rVert^2
+        \begin{aligned}
+        z &= W_2\, \mathrm{relu}(W_1 (m \odot v) + b_1) + b_2 \\
+        h_y &= \mathrm{relu}(W_3 [z; \mathrm{onehot}(y)] + b_3) \\
+        r_y &= W_1^\top h_y + b_4, \quad \ell_y = -\tfrac12 \lVert r_y - v \rVert^2
+        \end{aligned}
 
     The outer layer is used both ways. The view v is the image; pooled, it is twice the mean of each 2 x 2 pixels. The
     factor makes the pooling an orthogonal projection, so that errors in v are those of pixels, less what four
