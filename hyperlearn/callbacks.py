@@ -224,7 +224,8 @@ def _notebook_bar() -> Iterator[ProgressBar]:
     from ipywidgets import FloatProgress
 
     widget = FloatProgress(max=1.0)
-    display(widget)
+    # Its view alone, without a line of text beside it: what is stored of a notebook shows nothing then.
+    display({kind: view for kind, view in widget._repr_mimebundle_().items() if kind != "text/plain"}, raw=True)
 
     def show(done: float, text: str) -> None:
         widget.value, widget.description = done, text

@@ -69,7 +69,7 @@ def test_a_notebook_shows_a_bar_and_keeps_no_line_of_it() -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     shown, value = notebook.cells[0].outputs
-    assert "application/vnd.jupyter.widget-view+json" in shown.data
+    assert list(shown.data) == ["application/vnd.jupyter.widget-view+json"]
     assert value.data["text/plain"] == "True"
 
 
@@ -77,6 +77,9 @@ def test_a_notebook_bar_moves_and_is_closed_after_an_error(monkeypatch: pytest.M
     seen: list[Any] = []
 
     class Widget(SimpleNamespace):
+        def _repr_mimebundle_(self) -> dict[str, str]:
+            return {"text/plain": "Widget()", "view": "shown"}
+
         def close(self) -> None:
             seen.append((self.value, self.description, "closed"))
 
@@ -85,7 +88,7 @@ def test_a_notebook_bar_moves_and_is_closed_after_an_error(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "ipywidgets", fake)
     monkeypatch.setattr(callbacks, "find_spec", lambda name: object())
     monkeypatch.setattr(callbacks, "Console", lambda stderr: SimpleNamespace(is_jupyter=True, is_terminal=False))
-    monkeypatch.setattr("IPython.display.display", lambda widget: seen.append("shown"))
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: seen.append(data))
 
     class Stop(callbacks.Callback):
         def on_evaluate(self, run: Any, accuracy: Any) -> None:
@@ -94,4 +97,4 @@ def test_a_notebook_bar_moves_and_is_closed_after_an_error(monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         hl.run("finetune", TWO, callbacks=[Stop()], **SMALL)
-    assert seen == ["shown", (1.0, "task 2 of 2", "closed")]
+    assert seen == [{"view": "shown"}, (1.0, "task 2 of 2", "closed")]
