@@ -275,7 +275,8 @@ def _add(path: Path, found: Search, trial: Trial) -> Search:
         found = read(path) if path.exists() else found
         others = [other for other in found.trials if (other.config, other.seed) != (trial.config, trial.seed)]
         found = replace(found, trials=[*others, trial])
-        write_atomically(path, _SEARCH.dump_json(found, indent=1, exclude_none=True) + b"\n")
+        unsaid = {"measure"} if found.measure is None else None  # as in records; a commit that is not known stays
+        write_atomically(path, _SEARCH.dump_json(found, indent=1, exclude=unsaid) + b"\n")
     return found
 
 

@@ -211,3 +211,12 @@ def test_a_search_over_regression(tmp_path: Path) -> None:
     assert found.measure is not None
     assert [point.config["learning_rate"] for point in found.points()] == [1e-2, 1e-6]
     assert tuning.read(tuning.search_path(tmp_path, "lines", "finetune")) == found
+
+
+def test_a_search_goes_on_where_no_commit_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a package that was installed, and not in a checkout."""
+    monkeypatch.setattr(tuning, "commit", lambda: None)
+    one = tuning.search("finetune", "split-digits", {"iterations": [1], "target": ["mlp-4"]}, tmp_path)
+    two = tuning.search("finetune", "split-digits", {"iterations": [1, 2], "target": ["mlp-4"]}, tmp_path)
+    assert two.trials[:1] == one.trials
+    assert [trial.commit for trial in two.trials] == [None, None]
