@@ -1,6 +1,6 @@
 """Networks that write the parameters of other networks."""
 
-from .base import EmbeddingHypernet, Hypernetwork, SharedHead
+from .base import EmbeddingHypernet, GrowingHypernetwork, Hypernetwork, SharedHead
 from .basis import BasisGrowthHypernet
 from .chunked import ChunkedHypernet
 from .growing import GrowingLSTMHypernet
@@ -11,6 +11,7 @@ __all__ = [
     "BasisGrowthHypernet",
     "ChunkedHypernet",
     "EmbeddingHypernet",
+    "GrowingHypernetwork",
     "GrowingLSTMHypernet",
     "Hypernetwork",
     "LSTMHypernet",

@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..params import ParamLayout, Params, Selection, others
+from ..params import ParamLayout, Params, Selection, count, others
 
 Tasks = int | Sequence[int] | Tensor
 """One task or several: an int, a sequence of ints, or an int64 tensor of no or one dimension."""
@@ -81,6 +81,11 @@ class Hypernetwork(nn.Module, ABC):
     @abstractmethod
     def stored_per_task(self) -> int:
         """Values that each further task adds."""
+
+    @property
+    def trained(self) -> int:
+        """Values that are trained, all tasks together."""
+        return count(self)
 
     @property
     def task_rows(self) -> tuple[nn.Parameter, ...]:
@@ -162,6 +167,48 @@ class Hypernetwork(nn.Module, ABC):
             if not (isinstance(number, Integral) and 0 <= number < self.tasks):
                 raise InputError(f"no task {number}: the hypernetwork has tasks 0 to {self.tasks - 1}")
         return [int(number) for number in numbers]
+
+
+class GrowingHypernetwork(Hypernetwork, ABC):
+    """Each task has weights of its own, which are frozen when the next one begins: what is written for it stays.
+
+    A subclass adds them in `add_task`, and names in ``own_weights`` the list of parameters that has one for each task.
+    """
+
+    grows = True
+    keeps_learnt = True
+    own_weights: ClassVar[str]
+
+    @abstractmethod
+    def add_task(self) -> int:
+        """Freeze everything and begin another task; returns the new task's number."""
+
+    def begin_task(self, task: int) -> None:
+        """Add the task, if it is not there."""
+        if self.tasks == task:
+            self.add_task()
+
+    def freeze(self) -> None:
+        """Let nothing move what is there."""
+        self.requires_grad_(False)
+        self.zero_grad(set_to_none=True)  # an optimizer that knows the weights would go on moving them
+
+    def extend(self) -> None:
+        """There is always room: `begin_task` makes it."""
+
+    def read(self, tasks: Tasks) -> list[int]:
+        """The numbers of ``tasks``, which decide which weights are used; a tensor of them is read by the host.
+
+        In training the task is an int, and nothing waits for the device. Raises `InputError` for an unknown task.
+        """
+        return self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # A checkpoint may be of more tasks than there are here: grow to as many before its tensors are copied.
+        stored = sum(name.startswith(f"{prefix}{self.own_weights}.") for name in state_dict)
+        while self.tasks < stored:
+            self.add_task()
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class EmbeddingHypernet(Hypernetwork, ABC):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..params import ParamLayout, Params, Selection
 from ..subspaces import principal_directions
-from .base import Hypernetwork, Tasks
+from .base import GrowingHypernetwork, Hypernetwork, Tasks
 
 
 class OneNetwork(Hypernetwork):
@@ -76,7 +76,7 @@ class Growth:
         return Growth("full", (shape,))
 
 
-class BasisGrowthHypernet(Hypernetwork):
+class BasisGrowthHypernet(GrowingHypernetwork):
     r"""One network for all tasks, learnt with the first and then frozen, to which each task adds a little.
 
     .. math::
@@ -126,7 +126,7 @@ class BasisGrowthHypernet(Hypernetwork):
         True
     """
 
-    grows = True
+    own_weights = "additions"
 
     base_network: Tensor | None  # [N], None until it is fixed
     basis: Tensor | None  # [k, n], orthonormal rows; None where no layer has one
@@ -234,25 +234,20 @@ class BasisGrowthHypernet(Hypernetwork):
         """Values that were trained: for the base, and for all tasks so far."""
         return self.written + sum(p.numel() for p in self.additions)
 
-    def begin_task(self, task: int) -> None:
-        """Add the task, if it is not there; all that was there before is frozen."""
-        if self.tasks == task:
-            if not self.fixed:
-                raise InputError("the base is not fixed yet")
-            self.requires_grad_(False)
-            self.zero_grad(set_to_none=True)  # an optimizer that knows the weights would go on moving them
-            self.additions.append(nn.Parameter(self._start()))
-            self.tasks += 1
-
-    def extend(self) -> None:
-        """There is always room: `begin_task` makes it."""
+    def add_task(self) -> int:
+        if not self.fixed:
+            raise InputError("the base is not fixed yet")
+        self.freeze()
+        self.additions.append(nn.Parameter(self._start()))
+        self.tasks += 1
+        return self.tasks - 1
 
     def flat(self, tasks: Tasks) -> Tensor:
         """The generated parameters of several tasks, each as one vector: ``[T, N]``.
 
         A tensor of tasks is read by the host. Raises `InputError` for a task there is not.
         """
-        numbers = self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
+        numbers = self.read(tasks)
         base = self.base()
         if not self.fixed:  # nothing has grown
             return base.expand(len(numbers), -1)
@@ -270,11 +265,9 @@ class BasisGrowthHypernet(Hypernetwork):
         return torch.cat(made)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # What is loaded may be further on: of more tasks, with a base that is fixed, and without its writer.
+        # What is loaded may be further on: with a base that is fixed, and without its writer.
         base = state_dict.get(f"{prefix}base_network")
         self.base_network = None if base is None else torch.empty_like(base, device=self.additions[0].device)
-        while self.tasks < sum(name.startswith(f"{prefix}additions.") for name in state_dict):
-            self.begin_task(self.tasks)
         if not any(name.startswith(f"{prefix}writer.") for name in state_dict):
             self.writer = None
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,6 +1,6 @@
 """The growing LSTM hypernetwork of Chandra et al. (2022): some weights are shared, the rest is a task's own."""
 
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .base import (
     ChunkRule,
-    Hypernetwork,
+    GrowingHypernetwork,
     Part,
     Tasks,
     chunked,
@@ -20,7 +20,7 @@ from .base import (
 )
 
 
-class GrowingLSTMHypernet(Hypernetwork):
+class GrowingLSTMHypernet(GrowingHypernetwork):
     r"""An LSTM hypernetwork that grows by input weights with each task and never forgets (LSTM_NET_GROW).
 
     .. math::
@@ -72,8 +72,7 @@ class GrowingLSTMHypernet(Hypernetwork):
         True
     """
 
-    grows = True
-    keeps_learnt = True
+    own_weights = "input_weights"
 
     def __init__(
         self,
@@ -111,18 +110,8 @@ class GrowingLSTMHypernet(Hypernetwork):
         """Values that each further task adds."""
         return sum(own[0].numel() for own in self._own)
 
-    def begin_task(self, task: int) -> None:
-        """Add the task, if it is not there."""
-        if self.tasks == task:
-            self.add_task()
-
-    def extend(self) -> None:
-        """There is always room: `begin_task` makes it."""
-
     def add_task(self) -> int:
-        """Freeze everything and begin another task; returns the new task's number."""
-        self.requires_grad_(False)
-        self.zero_grad(set_to_none=True)  # an optimizer that knows the weights would go on moving them
+        self.freeze()
         for own in self._own:
             own.append(nn.Parameter(own[-1].clone()))
         if not self.warm_start:
@@ -136,10 +125,9 @@ class GrowingLSTMHypernet(Hypernetwork):
     def flat(self, tasks: Tasks) -> Tensor:
         """The generated parameters of several tasks, each as one vector: ``[T, N]``.
 
-        A tensor of tasks is read by the host, unlike in other hypernetworks: it decides which weights are used. In
-        training the task is an int, and nothing waits for the device. Raises `InputError` for a task there is not.
+        A tensor of tasks is read by the host, unlike in other hypernetworks. Raises `InputError` for an unknown task.
         """
-        numbers = self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
+        numbers = self.read(tasks)
         if not numbers:
             return self.chunk_embeddings.new_empty(0, self.layout.numel)
         return self.on_base(torch.cat([self._write(number) for number in numbers]))
@@ -161,10 +149,3 @@ class GrowingLSTMHypernet(Hypernetwork):
         start = steps.new_zeros(1, 1, u.shape[1])
         hidden, _, _ = torch.lstm(steps, (start, start), weights, False, 1, 0.0, self.training, False, False)
         return hidden
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # A checkpoint may be of more tasks than there are here: grow to as many before its tensors are copied.
-        stored = sum(name.startswith(f"{prefix}input_weights.") for name in state_dict)
-        while self.tasks < stored:
-            self.add_task()
-        super()._load_from_state_dict(state_dict, prefix, *args)

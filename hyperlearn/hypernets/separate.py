@@ -1,15 +1,13 @@
 """No hypernetwork: each task has parameters of its own, which is what the others have to be better than."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ..params import Selection
-from .base import Hypernetwork, Tasks
+from .base import GrowingHypernetwork, Tasks
 
 
-class SeparateNetworks(Hypernetwork):
+class SeparateNetworks(GrowingHypernetwork):
     r"""Keeps the parameters of each task as they are, :math:`\Theta^t`, and writes nothing.
 
     In the place of a hypernetwork it is the same method with a network for each task: nothing is forgotten, nothing is
@@ -32,7 +30,7 @@ class SeparateNetworks(Hypernetwork):
         (torch.Size([2, 10]), 10)
     """
 
-    grows = True
+    own_weights = "own"
     base_values: Tensor  # [N]
 
     def __init__(self, target: nn.Module, *, generate: Selection = "trainable") -> None:
@@ -44,27 +42,15 @@ class SeparateNetworks(Hypernetwork):
         """Values that each further task adds: all parameters of its network."""
         return self.layout.numel
 
-    def begin_task(self, task: int) -> None:
-        """Freeze all networks and begin another one, if it is not there."""
-        if self.tasks == task:
-            self.own.requires_grad_(False)
-            self.zero_grad(set_to_none=True)
-            self.own.append(nn.Parameter(torch.zeros_like(self.base_values)))
-            self.tasks += 1
-
-    def extend(self) -> None:
-        """There is always room: `begin_task` makes it."""
+    def add_task(self) -> int:
+        self.freeze()
+        self.own.append(nn.Parameter(torch.zeros_like(self.base_values)))
+        self.tasks += 1
+        return self.tasks - 1
 
     def flat(self, tasks: Tasks) -> Tensor:
         """The parameters of several tasks: ``[T, N]``. Raises `InputError` for a task there is not."""
-        numbers = self.numbers(tasks.reshape(-1).tolist() if isinstance(tasks, Tensor) else tasks)
+        numbers = self.read(tasks)
         if not numbers:
             return self.base_values.new_empty(0, self.layout.numel)
         return self.on_base(torch.stack([self.own[number] for number in numbers]))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # A checkpoint may be of more tasks than there are here: grow to as many before its tensors are copied.
-        stored = sum(name.startswith(f"{prefix}own.") for name in state_dict)
-        while self.tasks < stored:
-            self.begin_task(self.tasks)
-        super()._load_from_state_dict(state_dict, prefix, *args)

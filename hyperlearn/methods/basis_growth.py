@@ -30,8 +30,7 @@ from ..errors import InputError
 from ..hypernets import BasisGrowthHypernet
 from ..inference import evaluating
 from ..nets import MLP
-from ..params import count
-from .base import Count, Scenario, Setting, Sizes, configuration
+from .base import Count, Setting, configuration
 from .hypernet import ClassifierConfig, HypernetLearner, LSTMConfig
 
 LOOKED_AT = 10_000
@@ -165,11 +164,6 @@ class BasisGrowthLearner(HypernetLearner):
         super().check_state(finished, begun)
         if self.taken < 0 or (finished and not self.hypernet.fixed):
             raise InputError("the base is not learnt")
-
-    def sizes(self, scenario: Scenario) -> Sizes:
-        every = count(self.target)
-        frozen = every - self.hypernet.layout.numel
-        return Sizes(every, self.hypernet.trained, self.stored_per_task(), frozen)
 
 
 @configuration

@@ -32,12 +32,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..data import Batch, Examples
-from ..fisher import fisher_information
+from ..data import Batch
 from ..hypernets import Hypernetwork, SeparateNetworks
 from ..inference import evaluating, infer_by_density
 from ..nets import BesideAutoencoder, ConditionalAutoencoder, is_density, whole_views
-from ..params import Params
+from ..objectives import Loss
 from .base import Config, Count, Fraction, Natural, NonNegative, Parts, Setting, configuration
 from .hypernet import ChunkedConfig, HypernetLearner, LSTMConfig, OutputPenaltyConfig
 
@@ -55,8 +54,7 @@ class GateLearner(HypernetLearner):
             self.rule = infer_by_density
 
     def task_loss(self, batch: Batch) -> Tensor:
-        outputs = self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), batch.images)
-        logits = self.own_logits(outputs, self.learned)
+        logits = self.own_logits(self.outputs(batch.images, self.batch_rows), self.learned)
         loss = self.own_loss(logits, batch.labels)
         if not self.learned or not self.config.contrast:
             return loss
@@ -74,15 +72,8 @@ class GateLearner(HypernetLearner):
         with evaluating(self.target), whole_views(self.target):
             return self.logits(images, None).amax((0, 2))
 
-    def importance(self, task: int, train: Examples) -> Params:
-        def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
-            return self.own_loss(self.own_logits(outputs, task), label)
-
-        with torch.no_grad():
-            params = self.hypernet(task)
-        state = params | self.target_buffers(task)
-        names = self.hypernet.layout.names
-        return fisher_information(self.target, state, train.images, train.labels, loss=own_loss, names=names)
+    def likelihood(self, task: int) -> Loss:
+        return lambda outputs, labels: self.own_loss(self.own_logits(outputs, task), labels)
 
 
 def of_label(logits: Tensor, labels: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from ..hypernets import ChunkedHypernet, EmbeddingHypernet, GrowingLSTMHypernet,
 from ..hypernets.base import Base
 from ..inference import Prediction, of_task, task_logits
 from ..nets import InPrecision
+from ..objectives import Loss
 from ..params import Params, Selection, count
 from ..regularizers import ImportanceWeightedRegularizer, OutputRegularizer, Regularizer, lookahead
 from ..swap import as_written, keep_assigned, load_into, swapped
@@ -414,17 +415,21 @@ class HypernetLearner(GeneratingLearner):
         """
         return self.call_target(self.hypernet(self.learned), self.target_buffers(self.learned), images)
 
-    def importance(self, task: int, train: Examples) -> Params:
-        def own_loss(outputs: Tensor, label: Tensor) -> Tensor:
-            return self.setting.objective.loss(self.own_logits(outputs, task), label)
+    def likelihood(self, task: int) -> Loss:
+        """-log p of labels, given the target's outputs: what the importances of ``task`` are taken of."""
+        loss = self.setting.objective.loss
+        if self.heads == 1 and self.setting.alike:
+            return loss  # given cross-entropy itself, the labels are checked against the number of logits
+        return lambda outputs, labels: loss(self.own_logits(outputs, task), labels)
 
-        # Given cross-entropy itself, it checks the labels against the number of logits.
-        loss = self.setting.objective.loss if self.heads == 1 and self.setting.alike else own_loss
+    def importance(self, task: int, train: Examples) -> Params:
         with torch.no_grad():
             params = self.hypernet(task)
         state = params | self.target_buffers(task)
         names = self.hypernet.layout.names
-        return fisher_information(self.target, state, train.images, train.labels, loss=loss, names=names)
+        return fisher_information(
+            self.target, state, train.images, train.labels, loss=self.likelihood(task), names=names
+        )
 
     def logits(self, images: Tensor, task: int | None) -> Tensor:
         """Logits of the network of ``task``, ``[1, B, K]``, or of all tasks learnt so far, ``[T, B, K]``."""
@@ -479,7 +484,7 @@ class HypernetLearner(GeneratingLearner):
     def sizes(self, scenario: Scenario) -> Sizes:
         every = count(self.target)
         frozen = every - self.hypernet.layout.numel
-        return Sizes(every, count(self.hypernet), self.stored_per_task(), frozen)
+        return Sizes(every, self.hypernet.trained, self.stored_per_task(), frozen)
 
 
 @configuration
