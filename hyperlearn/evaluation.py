@@ -1,6 +1,7 @@
 """From predictions to accuracies. This is the only place where test images are read."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
@@ -47,7 +48,7 @@ def accuracies(
     found = torch.zeros((), device=device)
     inferred = given is None
     with evaluating(learner):
-        for batch in examples.batches(_batch_size(learner, examples)):
+        for batch in examples.batches(at_once(learner)):
             images, labels = batch.images.to(device), batch.labels.to(device)
             predicted = learner.predict(images, given, scenarios[0])
             task_right = predicted.tasks == task
@@ -63,6 +64,6 @@ def accuracies(
     return [count / n for count in right.tolist()], found.item() / n if inferred else None
 
 
-def _batch_size(learner: Learner, examples: Examples) -> int:
+def at_once(learner: Learner) -> int:
     """As many images as keep the activations of all tasks' networks together within some hundred megabytes."""
-    return max(1, 2**24 // (examples.images.shape[1:].numel() * learner.setting.tasks))
+    return max(1, 2**24 // (max(1, prod(learner.setting.image_shape)) * learner.setting.tasks))

@@ -72,13 +72,14 @@ class Row:
             >>> Row("all", "hnet hnet-iwr", "", "beta", "0.1", "ours").fits("hnet", "split-mnist", "cl1")
             (False, True, False)
         """
-        if "all" not in self.benchmark and benchmark not in self.benchmark.split():
-            return None
-        if "all" not in self.method and method not in self.method.split():
-            return None
+        rank = []
+        for names, name in ((self.benchmark, benchmark), (self.method, method)):
+            if names != "all" and name not in names.split():
+                return None
+            rank.append(names != "all")
         if self.scenario not in ("", scenario):
             return None
-        return self.benchmark != "all", self.method != "all", self.scenario != ""
+        return rank[0], rank[1], self.scenario != ""
 
 
 @cache
@@ -158,13 +159,21 @@ def methods(benchmark: str) -> list[str]:
         >>> methods("cifar-10-100")
         ['finetune', 'scratch', 'joint', 'hnet', 'hnet-iwr', 'lstm-net', 'lstm-net-iwr', 'lstm-net-grow']
     """
+    own, known = _benchmarks_of(), _known(benchmark)
+    return [method for method in METHODS if method not in own or known in own[method]]
+
+
+@cache
+def _benchmarks_of() -> dict[str, set[str]]:
+    """The benchmarks whose rows name a method, for each method that is named in some."""
     own: dict[str, set[str]] = {}
     for row in rows():
         for method in {*row.method.split()} - {"all"}:
             own.setdefault(method, set()).update({*row.benchmark.split()} - {"all"})
-    return [method for method in METHODS if method not in own or _known(benchmark) in own[method]]
+    return own
 
 
+@cache
 def _named() -> set[str]:
     """The benchmarks that have recipes of their own."""
     return {name for row in rows() for name in row.benchmark.split()} - {"all"}

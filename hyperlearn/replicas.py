@@ -32,7 +32,7 @@ from .regularizers import OutputRegularizer, lookahead
 from .results import Result
 from .spec import RunSpec, with_seed
 from .swap import call_with
-from .training import Run, clock, fit_task
+from .training import Run, clock, fit_task, set_rate
 
 
 def train_replicas(
@@ -116,7 +116,7 @@ def _learn_task(runs: list[Run]) -> None:
     program = _Program([run.learner for run in runs])
     optimizer = _stacked_adam(program, runs)
     started = time.perf_counter()
-    first.set_rate(optimizer, 0.0)
+    set_rate(optimizer, first.config, 0.0)
     rows = (torch.stack(each) for each in zip(*orders, strict=True))  # [R, B] of each step
 
     def after_step(steps: int, losses: Tensor | None) -> bool:

@@ -17,6 +17,7 @@ from .benchmarks import Benchmark, Task, numbered
 from .callbacks import Callbacks, progress_bar
 from .data import as_float, draw_rows, flip_and_crop
 from .errors import InputError
+from .evaluation import at_once
 from .inference import Prediction, evaluating
 from .methods import METHODS, PARTS, Config, Learner, Parts, Scenario, Setting
 from .processor import flush_denormals
@@ -25,12 +26,10 @@ from .results import Result
 from .spec import RunSpec, method_name, pick_device
 from .streams import RandomStream
 from .tensor_files import digest, load_tensors, save_tensors
-from .training import Run, fit_task, not_finite
+from .training import Run, fit_task, not_finite, set_rate
 from .version import __version__
 
 FORMAT = 1
-MOST_NUMBERS = 2**24
-"""Numbers in the images of one call of the learner, times tasks: some hundred megabytes of activations."""
 
 
 class Trained:
@@ -117,23 +116,25 @@ class Trained:
             )
         if len(images) == 0:
             raise InputError("there are no images")
-        if task is not None and not 0 <= task < self.tasks:
-            raise InputError(f"task {task} was not learnt; there are 0 to {self.tasks - 1}")
-        size = max(1, MOST_NUMBERS // (max(1, images[0].numel()) * setting.tasks))
+        if task is not None:
+            self._check_learnt(task)
         with torch.no_grad(), evaluating(self.learner), flush_denormals():
-            for batch in images.split(size):
+            for batch in images.split(at_once(self.learner)):
                 yield as_float(batch.to(device))
+
+    def _check_learnt(self, task: int) -> None:
+        if not 0 <= task < self.tasks:
+            raise InputError(f"task {task} was not learnt; there are 0 to {self.tasks - 1}")
 
     def export(self, task: int) -> nn.Module:
         """An ordinary network for ``task``, in evaluation mode: images ``[B, *image]``, floats, to logits ``[B, K]``.
 
         It is a copy: nothing that is done to it changes what was trained. Raises `InputError` for an unknown task.
         """
-        if not 0 <= task < self.tasks:
-            raise InputError(f"task {task} was not learnt; there are 0 to {self.tasks - 1}")
+        self._check_learnt(task)
         return self.learner.export(task).requires_grad_(False)
 
-    def learn(self, task: Task, callbacks: Callbacks = ()) -> None:
+    def learn(self, task: Task) -> None:
         """Learn a further task: continual learning goes on.
 
         The method does what it would have done with a task more from the start, with two differences: the optimizer is
@@ -167,10 +168,10 @@ class Trained:
             optimizer = config.optimizer(learner.trainable())
 
             def after_step(step: int, loss: Tensor | None) -> bool:
-                for group in optimizer.param_groups:
-                    group["lr"] = config.rate(step / steps)
+                set_rate(optimizer, config, step / steps)
                 return False
 
+            set_rate(optimizer, config, 0.0)
             fit_task(
                 learner,
                 optimizer,

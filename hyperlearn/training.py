@@ -20,7 +20,7 @@ from .compiling import TargetCompiler
 from .data import Batch, Examples, draw_rows, flip_and_crop, keeping_shape
 from .errors import InputError
 from .memory import check_fits, check_module_fits, enough_memory
-from .methods import Learner, Scenario
+from .methods import Config, Learner, Scenario
 from .processor import flush_denormals, keep_freed_memory
 from .results import Metrics, Parameters, Result, Seconds, metrics_of
 from .spec import SEEDS, RunSpec, measure_of, pick_device
@@ -189,7 +189,7 @@ class Run:
             self.load(file)
         else:
             before = self.measure(range(len(self.benchmark)))
-            self.untrained = {scenario: [value or 0.0 for value in row] for scenario, row in before.items()}
+            self.untrained = {s: [value for value in row if value is not None] for s, row in before.items()}
         return file
 
     def learn_task(self, file: Path | None) -> None:
@@ -206,7 +206,7 @@ class Run:
                 self.save(file)
             return ended
 
-        self.set_rate(optimizer, self.step / self.total)
+        set_rate(optimizer, self.config, self.step / self.total)
         with self.compiler.training():
             clip = self.config.clip_norm
             fit_task(
@@ -272,7 +272,7 @@ class Run:
     def follow(self, optimizer: Optimizer, steps: int, loss: Tensor | None) -> bool:
         """After a step: the learning rate for the next one, the curve, the callbacks; whether one ends the task."""
         self.step = steps
-        self.set_rate(optimizer, steps / self.total)
+        set_rate(optimizer, self.config, steps / self.total)
         if loss is not None and steps % -(-self.total // CURVE_POINTS) == 0:
             self.curve.append(loss)
         ended = False
@@ -285,11 +285,6 @@ class Run:
         if self.curve:
             self.loss[-1] += [float(f"{value:.6g}") for value in torch.stack(self.curve).tolist()]
             self.curve = []
-
-    def set_rate(self, optimizer: Optimizer, done: float) -> None:
-        """The learning rate after the fraction ``done`` of the present task, for the optimizer's next step."""
-        for group in optimizer.param_groups:
-            group["lr"] = self.config.rate(done)
 
     def new_optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
         """The configuration's."""
@@ -439,6 +434,12 @@ class Run:
         if self.step or not self.learner.fresh_optimizer:  # at a task's end a fresh optimizer comes next anyway
             checkpoints.restore_optimizer(self.optimizer, state["optimizer"], state["without optimizer state"])
         checkpoints.restore_random(state, self.device)
+
+
+def set_rate(optimizer: Optimizer, config: Config, done: float) -> None:
+    """The learning rate after the fraction ``done`` of a task's steps, for the optimizer's next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.rate(done)
 
 
 def not_finite(module: nn.Module) -> set[str]:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import hyperlearn as hl
-from hyperlearn import cli
+from hyperlearn import cli, training
 from hyperlearn.data import as_float
 from hyperlearn.methods import METHODS
 from hyperlearn.tensor_files import digest, load_tensors, save_tensors
@@ -340,3 +340,19 @@ def test_image_files_that_are_none(
     assert cli.main(["predict", str(file), str(place)]) == (2 if message else 0)
     said = capsys.readouterr().err
     assert message is None or (message in said and len(said.splitlines()) == 1)
+
+
+def test_a_further_task_begins_at_the_schedules_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warm-up goes from its first value, as in the tasks before."""
+    ramp: dict[str, Any] = {"schedule": ((0.0, 0.01), (0.5, 1.0)), "interpolation": "linear", "learning_rate": 0.1}
+    made = hl.fit("scratch", hl.benchmarks.first(DIGITS, 2), **SMALL | ramp)
+    rates: list[float] = []
+    fit_task = training.fit_task
+
+    def watched(learner: Any, optimizer: Any, *args: Any, **options: Any) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+        fit_task(learner, optimizer, *args, **options)
+
+    monkeypatch.setattr(hl.trained, "fit_task", watched)
+    made.learn(DIGITS.tasks[2])
+    assert rates == [pytest.approx(0.001)]
