@@ -26,6 +26,7 @@ from typing import Any
 
 import nbformat
 import syntax
+from kernels import without_ports
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -91,6 +92,7 @@ def execute(path: Path, profile: str, store: bool = True) -> dict[str, Any]:
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         coalesce_streams=True,
+        config=without_ports(),
     )
     # The kernel inherits both; a fixed hash seed keeps the order of sets.
     os.environ.update(HYPERLEARN_PROFILE=profile, PYTHONHASHSEED="0")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from loading import load
 from nbformat import NotebookNode
 
@@ -16,6 +17,7 @@ BOOK = Path(__file__).parents[1] / "book"
 COLAB = "https://colab.research.google.com/github/hyperlearn-book/hyperlearn/blob/main/book"
 
 run = load(BOOK / "run.py")
+kernels = load(BOOK / "kernels.py")
 
 every_chapter = pytest.mark.parametrize("path", run.chapters(), ids=lambda path: path.stem)
 
@@ -268,3 +270,22 @@ def test_run_refuses_what_a_reader_should_not_see(tmp_path: Path, source: str, m
         run.execute(path, "quick")
     assert [file.name for file in tmp_path.iterdir()] == ["chapter.ipynb"]
     assert path.read_bytes() == before
+
+
+def test_two_kernels_share_no_port_and_leave_no_file(tmp_path: Path) -> None:
+    managers = [KernelManager(kernel_name="python3", config=kernels.without_ports()) for _ in range(2)]
+    for manager in managers:
+        manager.start_kernel(cwd=str(tmp_path))
+    try:
+        information = [manager.get_connection_info() for manager in managers]
+        assert [each["transport"] for each in information] == ["ipc", "ipc"]
+        assert information[0]["ip"] != information[1]["ip"]
+        for manager in managers:
+            client = manager.blocking_client()
+            client.start_channels()
+            client.wait_for_ready(timeout=60)
+            client.stop_channels()
+    finally:
+        for manager in managers:
+            manager.shutdown_kernel(now=True)
+    assert [file for each in information for file in Path(each["ip"]).parent.glob(Path(each["ip"]).stem + "*")] == []
