@@ -4,8 +4,8 @@ A figure shows itself as HTML in a notebook. The same HTML works in Jupyter, on 
 script runs, a still picture stands in its place.
 """
 
-from .drawing import DrawADigit
+from .drawing import DrawADigit, DrawItAgain
 from .numbers import round_
 from .plane import EmbeddingPlane
 
-__all__ = ["DrawADigit", "EmbeddingPlane", "round_"]
+__all__ = ["DrawADigit", "DrawItAgain", "EmbeddingPlane", "round_"]

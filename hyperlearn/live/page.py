@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,15 @@ def picture(figure: Figure) -> bytes:
 
 
 def render(
-    kind: str, settings: Mapping[str, Any], numbers: str, *, lead: str, caption: str, still: bytes, alt: str
+    kind: str,
+    settings: Mapping[str, Any],
+    numbers: str,
+    *,
+    lead: str,
+    caption: str,
+    still: bytes,
+    alt: str,
+    parts: Sequence[str] = (),
 ) -> str:
     """One ``<figure>`` with all that it needs.
 
@@ -44,18 +52,23 @@ def render(
         caption: the text below it, as HTML.
         still: a PNG, shown where no script runs.
         alt: says in words what the still picture shows.
+        parts: further scripts, and styles where there are any, that several kinds share; they stand in front.
     """
+    every = ("common", *parts, kind)
+    style = "".join(source(f"{part}.css") for part in every if (HERE / f"{part}.css").exists())
+    script = "\n".join(source(f"{part}.js") for part in every)
+    classes = " ".join(f"hl-{part}" for part in ("live", *parts, kind))
     # The id depends on the content alone, so that running a notebook again gives the same output.
     name = f"hl-{uuid5(NAMESPACE_URL, kind + numbers + lead).hex[:12]}"
     given = json.dumps(settings).replace("</", "<\\/")
     image = f"data:image/png;base64,{base64.b64encode(still).decode()}"
     return (
-        f'<figure class="hl-live hl-{kind}" id="{name}" data-hyperlearn-live="{kind}">\n'
-        f"<style>\n{source('common.css')}{source(f'{kind}.css')}</style>\n"
+        f'<figure class="{classes}" id="{name}" data-hyperlearn-live="{kind}">\n'
+        f"<style>\n{style}</style>\n"
         f'<p class="hl-lead">{lead}</p>\n'
         f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}">\n'
         "<p>This is a still picture. The figure moves where its script runs.</p></div>\n"
         f"<figcaption>{caption}</figcaption>\n"
-        f'<script>\n(() => {{\n"use strict";\n{source("common.js")}\n{source(f"{kind}.js")}\n'
+        f'<script>\n(() => {{\n"use strict";\n{script}\n'
         f'start(document.getElementById("{name}"), {kind}, {given}, "{numbers}");\n}})();\n</script>\n</figure>'
     )
