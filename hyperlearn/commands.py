@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -219,21 +219,23 @@ def _print_results(made: list[Result]) -> None:
     first = made[0]
     scale, metric, unit = results.shown_as(made)
     shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}")
-    shown.add_column("scenario")
-    for number in range(len(first.accuracy_matrix)):
-        shown.add_column(f"task {number + 1}", justify="right")
-    for heading in ("average", "during", "forgetting", "task found"):
-        shown.add_column(heading, justify="right")
+    shown.add_column()
     for result in made:
-        metrics = result.metrics
-        numbers = [
-            *result.accuracy_matrix[-1],
-            metrics.average_accuracy,
-            metrics.during_accuracy,
-            metrics.forgetting,
-            metrics.task_inference_accuracy,
-        ]
-        shown.add_row(result.scenario, *("-" if x is None else f"{scale * x:.2f}" for x in numbers))
+        shown.add_column(result.scenario, justify="right")
+    # A task is a row and not a column: there may be a hundred.
+    tasks = zip(*(result.accuracy_matrix[-1] for result in made), strict=True)
+    rows: list[tuple[str, Iterable[float | None]]] = [(f"task {number}", row) for number, row in enumerate(tasks, 1)]
+    last_task = rows[-1]
+    every = [result.metrics for result in made]
+    rows += [
+        ("average", [metrics.average_accuracy for metrics in every]),
+        ("during", [metrics.during_accuracy for metrics in every]),
+        ("forgetting", [metrics.forgetting for metrics in every]),
+        ("task found", [metrics.task_inference_accuracy for metrics in every]),
+    ]
+    for row in rows:
+        name, numbers = row
+        shown.add_row(name, *("-" if x is None else f"{scale * x:.2f}" for x in numbers), end_section=row is last_task)
     console().print(shown)
 
 

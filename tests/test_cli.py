@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -35,6 +36,18 @@ def test_a_run_trains_prints_a_table_and_writes_a_record(tmp_path: Path) -> None
         result = results.read(tmp_path / "split-digits" / f"lstm-net-{scenario}-seed0.json")
         assert f"{100 * result.average_accuracy:.2f}" in done.stdout
     assert "lstm-net on split-digits, seed 0" in done.stdout
+
+
+def test_the_table_of_many_tasks_is_no_wider_than_that_of_few(tmp_path: Path) -> None:
+    (tmp_path / "many.py").write_text("import hyperlearn as hl\ntasks = hl.benchmarks.permuted_digits(40)\n")
+    where = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    options = ("--iterations", "1", "--evaluate", "final", "--results", str(tmp_path))
+    done = hyperlearn("run", "many:tasks", "finetune", *options, **where)
+    assert done.returncode == 0, done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert max(map(len, table)) <= 60
+    assert [line.split()[1] for line in table] == ["task"] * 40 + ["average", "during", "forgetting", "task"]
+    assert all(re.search(r"\d+\.\d\d", line) for line in table[:41])
 
 
 def test_the_same_command_gives_the_same_record(tmp_path: Path) -> None:
