@@ -93,7 +93,7 @@ class DrawADigit:
             "The network with the longest bar is believed."
         )
         return render(
-            "drawing", settings, self.numbers(), lead=lead, caption=self.caption, still=picture(self.still()), alt=alt
+            ["drawing"], settings, self.numbers(), lead=lead, caption=self.caption, still=picture(self.still()), alt=alt
         )
 
     def still(self) -> Figure:

@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,20 @@ def picture(figure: Figure) -> bytes:
 
 
 def render(
-    kind: str, settings: Mapping[str, Any], numbers: str, *, lead: str, caption: str, still: bytes, alt: str
+    names: Sequence[str],
+    settings: Mapping[str, Any],
+    numbers: str,
+    *,
+    lead: str,
+    caption: str,
+    still: bytes,
+    alt: str,
 ) -> str:
     """One ``<figure>`` with all that it needs.
 
     Args:
-        kind: names the script and the style, ``kind.js`` and ``kind.css``, and the function that starts the figure.
+        names: of the scripts and styles that the figure needs beside ``common.js`` and ``common.css``, without their
+            endings. The last is the figure's kind, and the name of the function that starts it.
         settings: what the function is given beside the numbers.
         numbers: from `pack`.
         lead: the sentence above the figure, as HTML.
@@ -45,17 +53,21 @@ def render(
         still: a PNG, shown where no script runs.
         alt: says in words what the still picture shows.
     """
+    *_, kind = names
     # The id depends on the content alone, so that running a notebook again gives the same output.
     name = f"hl-{uuid5(NAMESPACE_URL, kind + numbers + lead).hex[:12]}"
     given = json.dumps(settings).replace("</", "<\\/")
     image = f"data:image/png;base64,{base64.b64encode(still).decode()}"
+    parts = ("common", *names)
+    styles = "".join(source(f"{part}.css") for part in parts if (HERE / f"{part}.css").is_file())
+    scripts = "\n".join(source(f"{part}.js") for part in parts)
     return (
         f'<figure class="hl-live hl-{kind}" id="{name}" data-hyperlearn-live="{kind}">\n'
-        f"<style>\n{source('common.css')}{source(f'{kind}.css')}</style>\n"
+        f"<style>\n{styles}</style>\n"
         f'<p class="hl-lead">{lead}</p>\n'
         f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}">\n'
         "<p>This is a still picture. The figure moves where its script runs.</p></div>\n"
         f"<figcaption>{caption}</figcaption>\n"
-        f'<script>\n(() => {{\n"use strict";\n{source("common.js")}\n{source(f"{kind}.js")}\n'
+        f'<script>\n(() => {{\n"use strict";\n{scripts}\n'
         f'start(document.getElementById("{name}"), {kind}, {given}, "{numbers}");\n}})();\n</script>\n</figure>'
     )
