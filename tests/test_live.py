@@ -28,8 +28,11 @@ FIGURES = {
     "plane": "04_a_network_that_writes_a_network",
     "drawing": "09_which_task",
     "valleys": "03_classic_remedies",
+    "compression": "05_chunks_and_the_output_regulariser",
+    "pins": "05_chunks_and_the_output_regulariser",
+    "costs": "13_remembering_at_constant_cost",
 }
-CHARTS = {"valleys"}
+CHARTS = {"valleys", "compression", "pins", "costs"}
 BOOK, LIVE = ROOT / "book", ROOT / "hyperlearn" / "live"
 
 

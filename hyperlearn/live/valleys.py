@@ -71,8 +71,8 @@ class TwoValleys:
         lead = "Drag the dot on the solid path, or turn the blue valley by its end."
         alt = (
             "Two pictures of two valleys and of the paths from the bottom of the second to that of the first. Where "
-            "the first valley lies along the axes, the path of EWC goes through the best place for both tasks. Where it "
-            f"is tilted by {TILTS[1]} degrees, the path misses it, and the path with equal weights misses it by more."
+            "the first valley lies along the axes, the path of EWC goes through the best place for both tasks. Where "
+            f"it is tilted by {TILTS[1]} degrees, the path misses it, and the one with equal weights misses it by more."
         )
         return render(
             ["chart", "valleys"],
