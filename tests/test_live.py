@@ -24,15 +24,15 @@ from hyperlearn.data import Batch
 from hyperlearn.live import numbers
 
 ROOT = Path(__file__).parents[1]
-FIGURES = {
-    "plane": "04_a_network_that_writes_a_network",
-    "drawing": "09_which_task",
-    "valleys": "03_classic_remedies",
-    "compression": "05_chunks_and_the_output_regulariser",
-    "pins": "05_chunks_and_the_output_regulariser",
-    "costs": "13_remembering_at_constant_cost",
-}
-CHARTS = {"valleys", "compression", "pins", "costs"}
+FIGURES = [
+    ("04_a_network_that_writes_a_network", "plane", ()),
+    ("09_which_task", "drawing", ("lstm", "sketch")),
+    ("15_knowing_what_one_does_not_know", "redrawing", ("lstm", "sketch")),
+    ("03_classic_remedies", "valleys", ("chart",)),
+    ("05_chunks_and_the_output_regulariser", "compression", ("chart",)),
+    ("05_chunks_and_the_output_regulariser", "pins", ("chart",)),
+    ("13_remembering_at_constant_cost", "costs", ("chart",)),
+]
 BOOK, LIVE = ROOT / "book", ROOT / "hyperlearn" / "live"
 
 
@@ -116,13 +116,12 @@ def test_a_module_is_rounded_to_what_the_page_has() -> None:
     assert 0 < (before - layer.weight).abs().max() < before.abs().max() / 127
 
 
-@pytest.mark.parametrize(("kind", "chapter"), FIGURES.items())
-def test_a_stored_figure_has_the_script_of_today(kind: str, chapter: str) -> None:
+@pytest.mark.parametrize(("chapter", "kind", "parts"), FIGURES)
+def test_a_stored_figure_has_the_script_of_today(chapter: str, kind: str, parts: tuple[str, ...]) -> None:
     html = figure_of(chapter, kind)
-    others = ("chart.js", "chart.css") if kind in CHARTS else (f"{kind}.css",)
-    for name in ("common.js", f"{kind}.js", "common.css", *others):
-        assert (LIVE / name).read_text(encoding="utf-8") in html, f"{name} changed: run the chapter"
-    assert len(html) < (100_000 if kind in CHARTS else 2_000_000)
+    for file in [file for part in ("common", *parts, kind) for file in LIVE.glob(f"{part}.*s")]:
+        assert file.read_text(encoding="utf-8") in html, f"{file.name} changed: run the chapter"
+    assert len(html) < (100_000 if "chart" in parts else 2_000_000)
 
 
 TWENTY = 4 * torch.rand(20, 2, generator=torch.Generator().manual_seed(0)) - 2
@@ -237,11 +236,8 @@ def test_a_plane_of_other_shapes_is_refused(changes: dict[str, Any]) -> None:
         small_plane(**changes)
 
 
-def test_the_networks_that_the_page_writes_in_chapter_9_have_the_same_logits() -> None:
-    settings, text = started_with(figure_of("09_which_task", "drawing"))
-    stored = unpack(text)
-    hidden = [shape[0] for shape in settings["shapes"][::2]][:-1]
-    target = hl.nets.MLP(settings["side"] ** 2, hidden, 2)
+def stored_hypernet(stored: dict[str, Tensor], target: nn.Module) -> hl.LSTMHypernet:
+    """The hypernetwork that a figure stores, as the library has it."""
     tasks, task_dim = stored["task_embeddings"].shape
     hypernet = hl.LSTMHypernet(
         target,
@@ -251,11 +247,20 @@ def test_the_networks_that_the_page_writes_in_chapter_9_have_the_same_logits() -
         chunk_dim=stored["chunk_embeddings"].shape[1],
         hidden_size=stored["head.weight"].shape[1],
     )
+    hypernet.load_state_dict(stored)
+    return hypernet
+
+
+def test_the_networks_that_the_page_writes_in_chapter_9_have_the_same_logits() -> None:
+    settings, text = started_with(figure_of("09_which_task", "drawing"))
+    stored = unpack(text)
+    hidden = [shape[0] for shape in settings["shapes"][::2]][:-1]
+    target = hl.nets.MLP(settings["side"] ** 2, hidden, 2)
     images = stored.pop("images").float() / 255
     digits = stored.pop("labels").tolist()
-    hypernet.load_state_dict(stored)
+    hypernet = stored_hypernet(stored, target)
     with torch.no_grad():
-        ours = hl.inference.task_logits(target, hypernet.params(range(tasks)), images)
+        ours = hl.inference.task_logits(target, hypernet.params(range(hypernet.tasks)), images)
     script = """const numbers = await unpack(given.text);
         const size = given.side ** 2;
         const images = given.digits.map((_, i) => numbers.images.values.subarray(i * size, (i + 1) * size));
@@ -264,7 +269,7 @@ def test_the_networks_that_the_page_writes_in_chapter_9_have_the_same_logits() -
           return images.map((image) => [...perceptron(layers, Float32Array.from(image, (value) => value / 255))]);
         });"""
     given = {**settings, "text": text, "digits": digits, "count": hl.count(target)}
-    theirs = torch.tensor(node(script, "common.js", "drawing.js", given=given))
+    theirs = torch.tensor(node(script, "common.js", "lstm.js", given=given))
     assert theirs.shape == (5, 10, 2)
     assert digits == list(range(10))
     assert ours.std() > 1
@@ -279,7 +284,7 @@ def test_a_small_lstm_hypernetwork_writes_the_same_in_the_page() -> None:
     hl.live.round_(hypernet)
     script = "const numbers = await unpack(given); return [0, 1].map((task) => [...writeTask(numbers, task, 15)]);"
     text = numbers.pack({}, dict(hypernet.named_parameters()))
-    theirs = torch.tensor(node(script, "common.js", "drawing.js", given=text))
+    theirs = torch.tensor(node(script, "common.js", "lstm.js", given=text))
     torch.testing.assert_close(theirs, hypernet.flat([0, 1]).detach(), rtol=1e-4, atol=1e-6)
 
 
@@ -320,7 +325,7 @@ STROKES = [
 def test_drawings_are_scaled_and_centred(side: int) -> None:
     script = "return given.strokes.map((strokes) => [...normalized(strokes, given.side, given.box)]);"
     given = {"strokes": STROKES, "side": side, "box": 20 if side == 28 else 8}
-    drawn = torch.tensor(node(script, "common.js", "drawing.js", given=given)).view(-1, side, side)
+    drawn = torch.tensor(node(script, "common.js", "sketch.js", given=given)).view(-1, side, side)
     assert drawn.min() == 0
     assert drawn.max() <= 1
     middles = torch.arange(side) + 0.5
@@ -336,7 +341,7 @@ def test_drawings_are_scaled_and_centred(side: int) -> None:
 
 def test_soft_edges_have_the_distance_from_the_line() -> None:
     script = "return [...inked([[[1.5, 2.5], [4.5, 2.5]]], 6, 1)];"
-    image = torch.tensor(node(script, "common.js", "drawing.js")).view(6, 6)
+    image = torch.tensor(node(script, "common.js", "sketch.js")).view(6, 6)
     torch.testing.assert_close(image[2], torch.tensor([0.5, 1, 1, 1, 1, 0.5]))
     torch.testing.assert_close(image[:, 2], torch.tensor([0, 0.5, 1, 0.5, 0, 0]))
     assert image[1, 0] == pytest.approx(1.5 - 2**0.5, abs=1e-6)
@@ -380,6 +385,94 @@ def test_a_pad_is_one_piece_of_html() -> None:
 def test_a_pad_of_other_shapes_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(hl.InputError):
         small_drawing(**changes)
+
+
+def test_the_autoencoders_that_the_page_writes_in_chapter_15_have_the_same_densities() -> None:
+    settings, text = started_with(figure_of("15_knowing_what_one_does_not_know", "redrawing"))
+    stored = unpack(text)
+    shapes, side = dict(settings["layout"]), settings["side"]
+    hidden, code, copies = shapes["encode.weight"][0], shapes["code.bias"][0], len(stored.pop("masks"))
+    target = hl.nets.ConditionalAutoencoder(
+        (side, side), hidden, code, classes=2, pooled=settings["pooled"], copies=copies
+    )
+    images = stored.pop("images").float() / 255
+    assert stored.pop("labels").tolist() == list(range(10))
+    hypernet = stored_hypernet(stored, target)
+    with torch.no_grad():
+        ours = hl.inference.task_logits(target.eval(), hypernet.params(range(hypernet.tasks)), images)
+    theirs = torch.tensor(node(DENSITIES, *REDRAWING, given={**settings, "text": text, "count": hl.count(target)}))
+    assert theirs.shape == (5, 10, 2)
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-3)
+    known = ours.logsumexp(-1).amax(0) >= settings["threshold"]
+    assert known.sum() >= 8  # of ten test digits
+    assert (ours.logsumexp(-1).argmax(0) == torch.arange(10) // 2).sum() >= 8
+
+
+REDRAWING = ("common.js", "lstm.js", "redrawing.js")
+DENSITIES = """const numbers = await unpack(given.text);
+    const images = numbers.images.values;
+    const size = given.side ** 2;
+    const width = numbers.masks.shape[1];
+    const masks = Array.from({ length: numbers.masks.shape[0] }, (_, i) =>
+      Float32Array.from(numbers.masks.values.subarray(i * width, (i + 1) * width)));
+    return Array.from({ length: numbers.task_embeddings.shape[0] }, (_, task) => {
+      const net = byName(writeTask(numbers, task, given.count), given.layout);
+      return Array.from({ length: images.length / size }, (_, i) => {
+        const image = Float32Array.from(images.subarray(i * size, (i + 1) * size), (value) => value / 255);
+        return judgedBy(net, viewOf(image, given.side, given.pooled), masks, 2).densities;
+      });
+    });"""
+
+
+def small_redrawing(pooled: bool = False, copies: int = 2, **changes: Any) -> hl.live.DrawItAgain:
+    torch.manual_seed(0)
+    target = hl.nets.ConditionalAutoencoder((4, 4), hidden=5, code=3, classes=2, pooled=pooled, copies=copies)
+    given: dict[str, Any] = {
+        "hypernet": hl.LSTMHypernet(target, 2, chunk_size=20, task_dim=2, chunk_dim=3, hidden_size=4),
+        "target": target,
+        "examples": Batch(torch.rand(4, 4, 4), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])),
+        "classes": [("0", "1"), ("2", "3")],
+        "caption": "A caption.",
+        "box": 4,
+        "threshold": -3.0,
+        "lowest": -9.0,
+    }
+    with torch.no_grad():
+        for parameter in given["hypernet"].parameters():
+            parameter.mul_(3)  # so that the drawings differ
+    hl.live.round_(given["hypernet"])
+    return hl.live.DrawItAgain(**(given | changes))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("copies", [0, 2])
+def test_a_small_autoencoder_has_the_same_densities_in_the_page(pooled: bool, copies: int) -> None:
+    figure = small_redrawing(pooled, copies)
+    settings, text = started_with(figure._repr_html_())
+    given = {**settings, "text": text, "count": hl.count(figure.target)}
+    theirs = torch.tensor(node(DENSITIES, *REDRAWING, given=given))
+    ours = figure.logits(unpack(text)["images"].float() / 255)
+    assert ours.std() > 0.01
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    assert figure.target.training  # as it was before
+
+
+def test_a_pad_for_redrawing_is_one_piece_of_html() -> None:
+    html = small_redrawing()._repr_html_()
+    assert html == small_redrawing()._repr_html_()
+    _, text = started_with(html)
+    assert re.findall(r"""\b(?:src|href)=["'](?!data:)|https?:|\brequire\(""", html.replace(text, "")) == []
+    assert repr(small_redrawing()) == "DrawItAgain(2 tasks)"
+    with pytest.raises(hl.InputError, match="ConditionalAutoencoder"):
+        small_redrawing(target=hl.nets.MLP(16, [4], 2))
+
+
+def test_what_a_hypernetwork_leaves_to_the_target_is_no_part_of_a_page() -> None:
+    target = hl.nets.MLP(16, [4], 2)
+    sizes: dict[str, Any] = {"chunk_size": 5, "task_dim": 2, "chunk_dim": 3, "hidden_size": 4}
+    for part in ({"generate": ["*.bias"]}, {"base": "target"}):
+        with pytest.raises(hl.InputError, match="writes all"):
+            small_drawing(target=target, hypernet=hl.LSTMHypernet(target, 2, **sizes, **part))
 
 
 def test_the_front_page_shows_the_figure_of_chapter_4_before_any_paragraph() -> None:

@@ -6,10 +6,19 @@ script runs, a still picture stands in its place.
 
 from .compression import CompressionRatio
 from .costs import CostOverTasks
-from .drawing import DrawADigit
+from .drawing import DrawADigit, DrawItAgain
 from .numbers import round_
 from .pins import PinnedCurve
 from .plane import EmbeddingPlane
 from .valleys import TwoValleys
 
-__all__ = ["CompressionRatio", "CostOverTasks", "DrawADigit", "EmbeddingPlane", "PinnedCurve", "TwoValleys", "round_"]
+__all__ = [
+    "CompressionRatio",
+    "CostOverTasks",
+    "DrawADigit",
+    "DrawItAgain",
+    "EmbeddingPlane",
+    "PinnedCurve",
+    "TwoValleys",
+    "round_",
+]

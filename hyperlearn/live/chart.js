@@ -39,7 +39,7 @@ function chart({ label, x, y, height, marks, handles = [], drag = "both" }) {
     knob.style.setProperty("--knob", number ? tint(number) : "var(--ink)");
     return knob;
   });
-  const element = make("div", { class: "hl-chart", "data-drag": handles.length ? drag : "none" }, picture, ...knobs);
+  const element = make("div", { class: "hl-axes", "data-drag": handles.length ? drag : "none" }, picture, ...knobs);
   let axes = null; // of the last drawing
 
   function update() {

@@ -44,8 +44,8 @@ def render(
     """One ``<figure>`` with all that it needs.
 
     Args:
-        names: of the scripts and styles that the figure needs beside ``common.js`` and ``common.css``, without their
-            endings. The last is the figure's kind, and the name of the function that starts it.
+        names: of the scripts, and styles where there are any, that stand behind ``common.js``. The last is the figure's
+            kind, and names the function that starts it; those before it several kinds share.
         settings: what the function is given beside the numbers.
         numbers: from `pack`.
         lead: the sentence above the figure, as HTML.
@@ -53,21 +53,21 @@ def render(
         still: a PNG, shown where no script runs.
         alt: says in words what the still picture shows.
     """
-    *_, kind = names
+    every, kind = ("common", *names), names[-1]
+    style = "".join(source(f"{part}.css") for part in every if (HERE / f"{part}.css").exists())
+    script = "\n".join(source(f"{part}.js") for part in every)
+    classes = " ".join(f"hl-{part}" for part in ("live", *names))
     # The id depends on the content alone, so that running a notebook again gives the same output.
     name = f"hl-{uuid5(NAMESPACE_URL, kind + numbers + lead).hex[:12]}"
     given = json.dumps(settings).replace("</", "<\\/")
     image = f"data:image/png;base64,{base64.b64encode(still).decode()}"
-    parts = ("common", *names)
-    styles = "".join(source(f"{part}.css") for part in parts if (HERE / f"{part}.css").is_file())
-    scripts = "\n".join(source(f"{part}.js") for part in parts)
     return (
-        f'<figure class="hl-live hl-{kind}" id="{name}" data-hyperlearn-live="{kind}">\n'
-        f"<style>\n{styles}</style>\n"
+        f'<figure class="{classes}" id="{name}" data-hyperlearn-live="{kind}">\n'
+        f"<style>\n{style}</style>\n"
         f'<p class="hl-lead">{lead}</p>\n'
         f'<div class="hl-stage"><img class="hl-still" src="{image}" alt="{html.escape(alt)}">\n'
         "<p>This is a still picture. The figure moves where its script runs.</p></div>\n"
         f"<figcaption>{caption}</figcaption>\n"
-        f'<script>\n(() => {{\n"use strict";\n{scripts}\n'
+        f'<script>\n(() => {{\n"use strict";\n{script}\n'
         f'start(document.getElementById("{name}"), {kind}, {given}, "{numbers}");\n}})();\n</script>\n</figure>'
     )

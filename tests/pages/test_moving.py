@@ -16,8 +16,11 @@ BOOK = SITE / "book"
 PLANES = [BOOK / "intro.html", BOOK / "04_a_network_that_writes_a_network.html"]
 
 DRAWING = BOOK / "09_which_task.html"
+REDRAWING = BOOK / "15_knowing_what_one_does_not_know.html"
+PADS = [DRAWING, REDRAWING]
 
 every_plane = pytest.mark.parametrize("path", PLANES, ids=lambda path: path.stem)
+every_pad = pytest.mark.parametrize("path", PADS, ids=lambda path: path.stem)
 every_width = pytest.mark.parametrize("width", WIDTHS)
 
 
@@ -148,7 +151,7 @@ class Pad:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.figure = page.locator("[data-hyperlearn-live=drawing][data-written]")
+        self.figure = page.locator(".hl-sketch[data-written]")
         self.figure.wait_for()
         self.pad = self.figure.locator(".hl-pad")
         self.pad.scroll_into_view_if_needed()
@@ -157,7 +160,7 @@ class Pad:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return {
             "image": self.figure.locator(".hl-seen canvas").evaluate("canvas => canvas.toDataURL()"),
-            "entropies": self.figure.locator(".hl-amount").all_inner_texts(),
+            "amounts": self.figure.locator(".hl-amount").all_inner_texts(),
             "marks": self.figure.locator(".hl-mark").evaluate_all(
                 "marks => marks.map(mark => Number(mark.style.getPropertyValue('--at')))"
             ),
@@ -181,14 +184,14 @@ SEVEN = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]
 
 def is_an_answer(pad: Pad, shown: Shown, before: Shown) -> None:
     assert all_differ(before, shown)
-    assert len(shown["entropies"]) == 5
+    assert len(shown["amounts"]) == 5
     assert shown["marks"].index(min(shown["marks"])) == pad.believed()
-    assert pad.figure.locator(".hl-says").all_inner_texts() != ["–"] * 5
 
 
+@every_pad
 @every_width
-def test_a_digit_is_drawn_with_the_mouse(browser: Browser, width: int) -> None:
-    visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
+def test_a_digit_is_drawn_with_the_mouse(browser: Browser, path: Path, width: int) -> None:
+    visit = Visit(browser, path, viewport={"width": width, "height": 900})
     pad = Pad(visit.page)
     before = pad.shown()
     visit.page.mouse.move(*pad.at(*SEVEN[0]))
@@ -205,13 +208,14 @@ def test_a_digit_is_drawn_with_the_mouse(browser: Browser, width: int) -> None:
     visit.page.mouse.up()
     pad.figure.get_by_role("button", name="clear").click()
     assert pad.shown()["verdict"] == "Nothing is drawn yet."
-    assert pad.shown()["entropies"] == [""] * 5
+    assert pad.shown()["amounts"] == [""] * 5
     visit.page.close()
     assert visit.errors == []
 
 
-def test_a_digit_is_drawn_with_a_finger(browser: Browser) -> None:
-    visit = Visit(browser, DRAWING, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+@every_pad
+def test_a_digit_is_drawn_with_a_finger(browser: Browser, path: Path) -> None:
+    visit = Visit(browser, path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     pad = Pad(visit.page)
     before, scrolled = pad.shown(), visit.page.evaluate("scrollY")
     touch = finger(visit.page)
@@ -225,9 +229,10 @@ def test_a_digit_is_drawn_with_a_finger(browser: Browser) -> None:
     assert visit.errors == []
 
 
+@every_pad
 @every_width
-def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser: Browser, width: int) -> None:
-    visit = Visit(browser, DRAWING, viewport={"width": width, "height": 900})
+def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser: Browser, path: Path, width: int) -> None:
+    visit = Visit(browser, path, viewport={"width": width, "height": 900})
     pad = Pad(visit.page)
     begin = pad.shown()
     seen = []
@@ -244,8 +249,33 @@ def test_test_digits_and_what_is_none_are_chosen_with_the_keys(browser: Browser,
         visit.page.keyboard.press("Space")
         seen.append(pad.shown())
         assert seen[-1]["verdict"].endswith(f"It was shown {what}.")
-        pad.believed()
+        if path is DRAWING:
+            pad.believed()
+        else:
+            assert seen[-1]["verdict"].startswith("None of these")
     assert len({shown["image"] for shown in seen}) == 13
+    visit.page.close()
+    assert visit.errors == []
+
+
+CROSS = [(0.2, 0.2), (0.8, 0.8), (0.5, 0.5), (0.8, 0.2), (0.2, 0.8)]
+SQUARE = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)]
+
+
+def test_what_is_foreign_is_refused_and_what_is_simple_passes(browser: Browser) -> None:
+    """As chapter 15 says of these four."""
+    visit = Visit(browser, REDRAWING)
+    pad = Pad(visit.page)
+    verdicts = []
+    for first, *others in ([(0.5, 0.5)], [(0.2, 0.5), (0.8, 0.5)], CROSS, SQUARE):
+        pad.figure.get_by_role("button", name="clear").click()
+        visit.page.mouse.move(*pad.at(*first))
+        visit.page.mouse.down()
+        for place in others:
+            visit.page.mouse.move(*pad.at(*place), steps=8)
+        visit.page.mouse.up()
+        verdicts.append(pad.shown()["verdict"].split()[0])
+    assert verdicts == ["Believed", "Believed", "None", "None"]
     visit.page.close()
     assert visit.errors == []
 
@@ -267,7 +297,7 @@ def test_the_dot_invites_the_reader_once(browser: Browser) -> None:
     assert visit.errors == []
 
 
-@pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*PLANES, *PADS], ids=lambda path: path.stem)
 def test_a_page_without_scripts_shows_the_still_picture(browser: Browser, path: Path) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto(path.as_uri())
@@ -278,7 +308,7 @@ def test_a_page_without_scripts_shows_the_still_picture(browser: Browser, path: 
     page.close()
 
 
-@pytest.mark.parametrize("path", [*PLANES, DRAWING], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*PLANES, *PADS], ids=lambda path: path.stem)
 def test_nothing_in_a_figure_is_cut_off(browser: Browser, path: Path) -> None:
     visit = Visit(browser, path)
     figure = visit.page.locator("[data-hyperlearn-live][data-ready]")
@@ -347,8 +377,12 @@ COLAB = """html => {
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize(
     ("path", "button", "said"),
-    [(PLANES[1], "2 or 3", "Written here: a network for 2 or 3"), (DRAWING, "a face", "It was shown a face")],
-    ids=["plane", "drawing"],
+    [
+        (PLANES[1], "2 or 3", "Written here: a network for 2 or 3"),
+        (DRAWING, "a face", "It was shown a face"),
+        (REDRAWING, "a face", "None of these"),
+    ],
+    ids=["plane", "drawing", "redrawing"],
 )
 def test_the_figure_works_in_a_notebook(
     browser: Browser, path: Path, button: str, said: str, how: str, dark: bool
