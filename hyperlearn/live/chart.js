@@ -108,7 +108,7 @@ function chart({ label, x, y, height, marks, handles = [], drag = "both" }) {
 function range({ label, from, to, log = false, steps = 100, text = String, round = Number, change }) {
   const scale = axis({ from, to, log }, 0, steps);
   const input = make("input", { type: "range", min: 0, max: steps, "aria-label": label });
-  const shown = make("output", {});
+  const shown = make("b", { class: "hl-value", "aria-hidden": "true" }); // the slider says it too
   input.addEventListener("input", () => change(round(scale.value(Number(input.value)))));
   const set = (value) => {
     // Rounding may bring two places of the slider to one value; keys must get past it.

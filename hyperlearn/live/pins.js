@@ -136,7 +136,7 @@ function pins(stage, { places, beta, training, reach, height }, numbers) {
     key.set(["", moved(before, alone).toFixed(2), moved(before, pinned).toFixed(2)]);
     const [at, value] = state.places.at(-1);
     const far = [missed(alone, state.places), missed(pinned, state.places), Math.abs(curve(pinned, at) - value)];
-    const [free, old, fresh] = far.map((value) => value.toFixed(2));
+    const [free, old, fresh] = far.map((value) => value.toFixed(3));
     said.textContent = `Held, the curve misses an old point by ${old} at most and the new one by ${fresh}; alone, an old point by ${free}.`;
   }
   const soon = oncePerFrame(update);
