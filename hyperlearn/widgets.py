@@ -8,7 +8,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -33,6 +33,38 @@ _SCRIPT = """
 })();
 """
 
+_PLAY = """
+(function () {
+  const figure = document.getElementById("ID");
+  const slider = figure.querySelector("input");
+  const button = figure.querySelector("button");
+  let timer = null;
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "Play";
+  }
+  function go(place) {
+    slider.value = place;
+    slider.dispatchEvent(new Event("input"));
+  }
+  function step() {
+    const next = Number(slider.value) + 1;
+    go(next);
+    if (next >= Number(slider.max)) stop();
+  }
+  button.addEventListener("click", function () {
+    if (timer !== null) return stop();
+    if (slider.value === slider.max) go(0);
+    button.textContent = "Pause";
+    timer = setInterval(step, MILLISECONDS);
+  });
+  slider.addEventListener("pointerdown", stop);
+  slider.addEventListener("keydown", stop);
+})();
+"""
+_MILLISECONDS = 900  # for a frame
+
 
 @dataclass(frozen=True, repr=False)
 class Slider:
@@ -45,6 +77,7 @@ class Slider:
         label: what the slider changes.
         caption: stands under the figure.
         start: the place that is shown first.
+        plays: whether there is a button that goes through the frames.
 
     Raises:
         InputError: the lists differ in length, hold fewer than two frames, or a text is empty.
@@ -56,6 +89,7 @@ class Slider:
     label: str
     caption: str
     start: int = 0
+    plays: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.frames) == len(self.values) == len(self.alts):
@@ -80,6 +114,9 @@ class Slider:
             'style="max-width: 100%; height: auto; background: white;"></div>'
             for number, (frame, value, alt) in enumerate(zip(self.frames, self.values, self.alts, strict=True))
         )
+        # Beside the label and not in it: a label names one thing.
+        button = '<button type="button" style="min-width: 5em;">Play</button>\n' if self.plays else ""
+        script = _SCRIPT + _PLAY.replace("MILLISECONDS", str(_MILLISECONDS)) if self.plays else _SCRIPT
         label, first = html.escape(self.label), html.escape(self.values[self.start])
         return (
             f'<figure class="hl-slider" id="{name}" data-hyperlearn-slider style="margin: 1em 0;">\n{frames}\n'
@@ -87,8 +124,8 @@ class Slider:
             f'<input type="range" min="0" max="{len(self.frames) - 1}" step="1" value="{self.start}" '
             f'aria-label="{label}" aria-valuetext="{first}" style="flex: 1 1 12em;">'
             f'<output style="min-width: 5em;">{first}</output></label>\n'
-            f"<figcaption>{html.escape(self.caption)}</figcaption>\n"
-            f"<script>{_SCRIPT.replace('ID', name)}</script>\n</figure>"
+            f"{button}<figcaption>{html.escape(self.caption)}</figcaption>\n"
+            f"<script>{script.replace('ID', name)}</script>\n</figure>"
         )
 
 
@@ -123,3 +160,14 @@ def slider(
         Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "png", optimize=True)
         frames.append(small.getvalue())
     return Slider(frames, [value(s) for s in states], [alt(s) for s in states], label, caption, start)
+
+
+def sequence(draw: Callable[[Any], Figure], states: Sequence[Any], **given: Any) -> Slider:
+    """A `slider` over states that follow each other in time, with a button that plays them.
+
+    Args:
+        draw: draws the figure of one state.
+        states: what the slider goes through.
+        given: what `slider` takes besides.
+    """
+    return replace(slider(draw, states, **given), plays=True)

@@ -179,6 +179,18 @@ def test_slider_html_is_labelled_and_self_contained() -> None:
     assert not re.search(r"https?://", text)
 
 
+def test_a_sequence_is_a_slider_that_plays() -> None:
+    def draw(k: int) -> Figure:
+        return plots.new()[0]
+
+    given: dict[str, Any] = {"alt": str, "label": "tasks", "caption": "A caption."}
+    still, played = (kind(draw, [1, 2], **given)._repr_html_() for kind in (widgets.slider, widgets.sequence))
+    assert "<button" not in still
+    buttons = [attrs for tag, attrs in _Tags(played).tags if tag == "button"]
+    assert [button["type"] for button in buttons] == ["button"]
+    assert "MILLISECONDS" not in played
+
+
 def test_drawing_again_gives_the_same_html() -> None:
     assert slider()._repr_html_() == slider()._repr_html_()
 

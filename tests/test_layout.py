@@ -44,7 +44,7 @@ ONLY = {
     "plots": {"results", "errors", "metrics", "tables"},
     "widgets": {"results", "errors"},
     "tables": {"results", "errors", "intervals"},
-    "live": {"plots", "hypernets", "inference", "data", "params", "errors"},
+    "live": {"plots", "hypernets", "nets", "inference", "data", "params", "swap", "errors"},
 }
 
 

@@ -4,8 +4,21 @@ A figure shows itself as HTML in a notebook. The same HTML works in Jupyter, on 
 script runs, a still picture stands in its place.
 """
 
+from .compression import CompressionRatio
+from .costs import CostOverTasks
 from .drawing import DrawADigit, DrawItAgain
 from .numbers import round_
+from .pins import PinnedCurve
 from .plane import EmbeddingPlane
+from .valleys import TwoValleys
 
-__all__ = ["DrawADigit", "DrawItAgain", "EmbeddingPlane", "round_"]
+__all__ = [
+    "CompressionRatio",
+    "CostOverTasks",
+    "DrawADigit",
+    "DrawItAgain",
+    "EmbeddingPlane",
+    "PinnedCurve",
+    "TwoValleys",
+    "round_",
+]

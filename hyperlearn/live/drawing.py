@@ -107,14 +107,13 @@ class Sketch(ABC):
         }
         numbers = pack(self.exact(), dict(self.hypernet.named_parameters()))
         return render(
-            self.kind,
+            ["lstm", "sketch", self.kind],
             settings,
             numbers,
             lead=self.lead,
             caption=self.caption,
             still=picture(self.still()),
             alt=self.alt,
-            parts=("lstm", "sketch"),
         )
 
 

@@ -32,7 +32,7 @@ def picture(figure: Figure) -> bytes:
 
 
 def render(
-    kind: str,
+    names: Sequence[str],
     settings: Mapping[str, Any],
     numbers: str,
     *,
@@ -40,24 +40,23 @@ def render(
     caption: str,
     still: bytes,
     alt: str,
-    parts: Sequence[str] = (),
 ) -> str:
     """One ``<figure>`` with all that it needs.
 
     Args:
-        kind: names the script and the style, ``kind.js`` and ``kind.css``, and the function that starts the figure.
+        names: of the scripts, and styles where there are any, that stand behind ``common.js``. The last is the figure's
+            kind, and names the function that starts it; those before it several kinds share.
         settings: what the function is given beside the numbers.
         numbers: from `pack`.
         lead: the sentence above the figure, as HTML.
         caption: the text below it, as HTML.
         still: a PNG, shown where no script runs.
         alt: says in words what the still picture shows.
-        parts: further scripts, and styles where there are any, that several kinds share; they stand in front.
     """
-    every = ("common", *parts, kind)
+    every, kind = ("common", *names), names[-1]
     style = "".join(source(f"{part}.css") for part in every if (HERE / f"{part}.css").exists())
     script = "\n".join(source(f"{part}.js") for part in every)
-    classes = " ".join(f"hl-{part}" for part in ("live", *parts, kind))
+    classes = " ".join(f"hl-{part}" for part in ("live", *names))
     # The id depends on the content alone, so that running a notebook again gives the same output.
     name = f"hl-{uuid5(NAMESPACE_URL, kind + numbers + lead).hex[:12]}"
     given = json.dumps(settings).replace("</", "<\\/")

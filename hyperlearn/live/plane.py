@@ -112,7 +112,7 @@ class EmbeddingPlane:
             f"{len(self.names)} tasks: those of {self.names[self.start]} rightly, of others often not."
         )
         return render(
-            "plane", settings, self.numbers(), lead=lead, caption=self.caption, still=picture(self.still()), alt=alt
+            ["plane"], settings, self.numbers(), lead=lead, caption=self.caption, still=picture(self.still()), alt=alt
         )
 
     def still(self) -> Figure:
