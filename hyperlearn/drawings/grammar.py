@@ -127,7 +127,8 @@ class Drawing:
         text = StringIO()
         with mpl.rc_context({"svg.hashsalt": "hyperlearn"}):  # the same drawing is the same text
             self.figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        return text.getvalue()
+        svg = text.getvalue()
+        return " ".join(svg[svg.index("<svg") :].split())  # one line: a notebook would store hundreds
 
     # -- what a drawing is made of ---------------------------------------------------------------------------------
 
@@ -356,7 +357,7 @@ class Drawing:
             )
 
     def _text(self, x: float, y: float, text: str, size: float, **style: Any) -> Text:
-        look: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "zorder": 4, "linespacing": 1.15}
+        look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "color": INK, "zorder": 4, "linespacing": 1.15}
         return self.ax.text(x, y, text, fontsize=size * POINT, **{**look, **style})
 
 
