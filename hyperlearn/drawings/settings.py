@@ -133,6 +133,7 @@ def batch_statistics() -> Drawing:
     drawing.arrow(kept.bottom(-8), layers[1].top(-10))
     drawing.arrow(layers[1].top(10), kept.bottom(12))
     drawing.say(242, 130, "updated in training;\nno gradient flows", align="left")
+    drawing.say(207, 104, "used at\ntest time", align="right")
     return drawing.legend()
 
 
@@ -164,12 +165,12 @@ def draw_again(image: Any) -> Drawing:
     drawing = Drawing(304)
     shown = drawing.image(171, 30, image, size=40)
     drawing.say(196, 14, "image $x$", align="left")
-    encoder = drawing.put("target", 171, 84, "encoder", 64, 26)
+    encoder = drawing.put("network", 171, 84, "encoder", 64, 26)
     code = drawing.put("embedding", 171, 128, "code $z$", 58)
     drawing.arrow(shown.bottom(), encoder.top())
     drawing.arrow(encoder.bottom(), code.top())
     for label, x, side in ((0, 92, -1), (1, 250, 1)):
-        decoder = drawing.put("target", x, 176, f"decoder, told\n“class {label}”", 92, 34)
+        decoder = drawing.put("network", x, 176, f"decoder, told\n“class {label}”", 92, 34)
         drawn = drawing.put("data", x, 228, f"drawing $r_{label}$", 78, 30)
         error = drawing.put("loss", x, 280, f"$\\frac{{1}}{{2}}\\Vert r_{label} - x \\Vert^2$", 92, 34)
         drawing.arrow((code.x + side * 29, 128), (x, 128), decoder.top())
