@@ -272,16 +272,16 @@ class Drawing:
         entries += ["held"] if held else []
         entries += [kind for kind in ("forward", "gradient") if kind in {kind for kind, _ in self.arrows}]
         names = {"held": HELD.name, "forward": "forward", "gradient": "gradient"}
+        needed = [26 + measure(names.get(entry) or KINDS[entry].name, SMALL)[0] for entry in entries]
         x, y = 8.0, self.height + 12
         self.rule(self.height)
-        for entry in entries:
-            name = names.get(entry) or KINDS[entry].name
-            needed = 26 + measure(name, SMALL)[0]
-            if x + needed > WIDTH - 4:
+        for number, entry in enumerate(entries):
+            together = sum(needed[number:]) + 6 if entry == "forward" else needed[number]  # both arrows in one row
+            if x + together > WIDTH - 4:
                 x, y = 8.0, y + 17
             self._sample(entry, x + 9, y)
-            self._text(x + 22, y, name, SMALL, ha="left", color=GRAY)
-            x += needed + 6
+            self._text(x + 22, y, names.get(entry) or KINDS[entry].name, SMALL, ha="left", color=GRAY)
+            x += needed[number] + 6
         self.height = y + 11
         self._fit()
         return self
