@@ -75,7 +75,7 @@ def path_of_si(steep: float = 4.0, flat: float = 1.0) -> Drawing:
 
     .. math:: \omega_i = -\sum_\text{steps} g_i \Delta\Theta_i, \qquad \Omega_i = \omega_i / (\Theta_i^1 - \Theta_i^0)^2
 
-    [Zenke et al., 2017](https://proceedings.mlr.press/v70/zenke17a.html), equations 4 and 5.
+    (Zenke et al. 2017, equations 3 and 5, without the small constant in the denominator.)
 
     Args:
         steep: curvature of the loss along the first weight.
@@ -135,7 +135,7 @@ def path_of_si(steep: float = 4.0, flat: float = 1.0) -> Drawing:
 def teacher_of_lwf() -> Drawing:
     """Learning without forgetting: a frozen copy of the network says what the new images are, and is held to that.
 
-    [Li and Hoiem, 2018](https://doi.org/10.1109/TPAMI.2017.2773081).
+    (Li and Hoiem 2018.)
     """
     drawing = Drawing(200)
     images = drawing.put("data", 38, 88, "images\nof task 2", 62, 44)
