@@ -33,7 +33,7 @@ LAYERS = [
     ["tuning"],
     ["tables"],
     ["plans", "plots", "widgets"],
-    ["live", "sweeps"],
+    ["drawings", "live", "sweeps"],
     ["commands"],
     ["cli"],
 ]
@@ -44,6 +44,7 @@ ONLY = {
     "plots": {"results", "errors", "metrics", "tables"},
     "widgets": {"results", "errors"},
     "tables": {"results", "errors", "intervals"},
+    "drawings": {"plots", "errors"},
     "live": {"plots", "hypernets", "nets", "inference", "data", "params", "swap", "errors"},
 }
 

@@ -80,6 +80,16 @@ def test_images_have_alternative_text(path: Path) -> None:
         assert re.findall(r"!\[\s*\]\(.*?\)", text) == []
 
 
+@pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] != "07"], ids=lambda path: path.stem)
+def test_a_drawing_explains_the_mechanism(path: Path) -> None:
+    """In the one visual language of the book. Chapter 7 draws its pin on the loss that it is about."""
+    drawn = [cell for cell in code_cells(path) if "hl.drawings." in cell.source]
+    assert drawn
+    for cell in drawn:
+        assert "hide-input" in cell.metadata.tags
+        assert cell.metadata.mystnb.figure.caption
+
+
 @every_chapter
 def test_opens_on_colab(path: Path) -> None:
     first = next(cell for cell in run.read(path).cells if cell.cell_type == "markdown")
