@@ -79,6 +79,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "pandas", "torchvision", "sklearn", "PIL", "dask", "distributed"}
+HEAVY |= {"seaborn", "ipywidgets"}
 """What takes a tenth of a second or more to import."""
 
 WAITS = {
