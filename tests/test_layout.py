@@ -16,7 +16,7 @@ HERE = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
 
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
-    ["catalog", "errors", "processor", "terminal", "version"],
+    ["catalog", "errors", "notebooks", "processor", "terminal", "version"],
     ["compiling", "intervals", "memory", "metrics"],
     ["datasets", "files", "objectives"],
     ["params", "data", "pictures", "records", "tensor_files"],
@@ -44,7 +44,7 @@ ONLY = {
     "plots": {"results", "errors", "metrics", "tables"},
     "widgets": {"results", "errors"},
     "tables": {"results", "errors", "intervals"},
-    "live": {"plots", "hypernets", "inference", "data", "params", "errors"},
+    "live": {"plots", "hypernets", "inference", "data", "params", "errors", "notebooks"},
 }
 
 
