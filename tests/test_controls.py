@@ -47,7 +47,7 @@ class Reader:
 
     def send(self, widget: str, data: dict[str, Any]) -> Outputs:
         """What the kernel shows in answer to a message for a widget."""
-        kernel = self.client.kc
+        kernel: Any = self.client.kc
         message = kernel.session.msg("comm_msg", {"comm_id": widget, "data": data})
         kernel.shell_channel.send(message)
         shown: Outputs = []
