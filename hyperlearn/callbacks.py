@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .files import write_atomically
+from .notebooks import show
 
 Accuracies = dict[str, list[float | None]]
 
@@ -220,17 +221,15 @@ def _terminal_bar(console: Console) -> Iterator[ProgressBar]:
 @contextmanager
 def _notebook_bar() -> Iterator[ProgressBar]:
     # Not rich's own way in notebooks, which leaves an empty line behind.
-    from IPython.display import display
     from ipywidgets import FloatProgress
 
     widget = FloatProgress(max=1.0)
-    # Its view alone, without a line of text beside it: what is stored of a notebook shows nothing then.
-    display({kind: view for kind, view in widget._repr_mimebundle_().items() if kind != "text/plain"}, raw=True)
+    show(widget)
 
-    def show(done: float, text: str) -> None:
+    def move(done: float, text: str) -> None:
         widget.value, widget.description = done, text
 
     try:
-        yield ProgressBar(show)
+        yield ProgressBar(move)
     finally:
         widget.close()

@@ -1,12 +1,16 @@
-"""Figures of results. Colours are those of Okabe and Ito, which colour-blind readers can tell apart."""
+"""Figures of results, drawn by seaborn from tidy tables.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
-from statistics import mean, stdev
+from itertools import count, product
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +18,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .metrics import AccuracyMatrix
-from .results import Result, by_seed, shown_as
+from .results import Result, by_seed, frame, shown_as
 from .tables import Comparison
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -56,25 +60,18 @@ def accuracy_matrix(matrix: AccuracyMatrix, names: Sequence[str] | None = None, 
         names: of the tasks; default: their numbers from 1.
         ax: where to draw; default: a new figure.
     """
-    values = 100 * np.array(matrix, dtype=float)
-    tasks = len(values)
+    tasks = len(matrix)
     names = names or [str(number + 1) for number in range(tasks)]
+    table = pd.DataFrame(100 * np.array(matrix, dtype=float), names, names)
     if ax is None:
         ax = new(width=1.6 + 0.75 * tasks, height=1.1 + 0.6 * tasks)[1][0, 0]
     ax.grid(False)
-    learnt = np.tril(np.ones_like(values, dtype=bool))
-    ax.imshow(np.where(learnt, values, np.nan), vmin=0, vmax=100, cmap="cividis", aspect="auto")
-    for i in range(tasks):
-        for j in range(tasks):
-            if np.isnan(values[i, j]):
-                continue
-            dark = learnt[i, j] and values[i, j] < 55
-            color = ("white" if dark else "black") if learnt[i, j] else "#767676"
-            ax.text(j, i, f"{values[i, j]:.1f}", ha="center", va="center", color=color, fontsize=10)
-    ax.set_xticks(range(tasks), names)
-    ax.set_yticks(range(tasks), names)
-    ax.set_xlabel("accuracy on task, %")
-    ax.set_ylabel("after learning task")
+    learnt = np.tril(np.ones(table.shape, dtype=bool))
+    cells: Any = {"annot": True, "fmt": ".1f", "vmin": 0, "vmax": 100, "cbar": False, "ax": ax}
+    sns.heatmap(table, mask=~learnt, cmap="cividis", annot_kws={"fontsize": 10}, **cells)
+    sns.heatmap(table, mask=learnt, cmap=["white"], annot_kws={"fontsize": 10, "color": "#767676"}, **cells)
+    ax.tick_params("y", rotation=0)
+    ax.set(xlabel="accuracy on task, %", ylabel="after learning task")
     return _figure(ax)
 
 
@@ -82,6 +79,13 @@ def looks() -> Iterator[tuple[str, str]]:
     """A colour and a marker for each of many lines; lines of the same colour have different markers."""
     for shift in count():
         yield from ((color, MARKERS[(number + shift) % len(MARKERS)]) for number, color in enumerate(PALETTE))
+
+
+def _seaborn_looks(labels: Iterable[str]) -> dict[str, Any]:
+    """`looks` as seaborn asks for them, which gives a marker by default to few lines only."""
+    chosen = list(zip(labels, looks(), strict=False))
+    colors = {label: color for label, (color, _) in chosen}
+    return {"hue": "label", "palette": colors, "style": "label", "markers": {k: marker for k, (_, marker) in chosen}}
 
 
 def _one_curve(label: str, runs: Result | Sequence[Result]) -> list[Result]:
@@ -105,32 +109,24 @@ def accuracy_over_time(
 
     Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
-    if ax is None:
-        ax = new()[1][0, 0]
     every = [r for given in runs.values() for r in ([given] if isinstance(given, Result) else given)]
     scale, metric, unit = shown_as(every)
-    tasks = 0
-    for (label, given), (color, marker) in zip(runs.items(), looks(), strict=False):
-        results = _one_curve(label, given)
-        matrices = [scale * np.array(r.accuracy_matrix, dtype=float) for r in results]  # NaN where none was measured
-        curves = np.array([[row[: i + 1].mean() for i, row in enumerate(matrix)] for matrix in matrices])
-        tasks = max(tasks, curves.shape[1])
-        spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
-        ax.errorbar(
-            range(1, curves.shape[1] + 1),
-            curves.mean(axis=0),
-            yerr=spread,
-            label=f"{label} (n = {len(curves)})",
-            color=color,
-            marker=marker,
-            capsize=3,
-        )
+    table = pd.DataFrame(
+        {"label": f"{label} (n = {len(results)})", "tasks": learnt, "value": scale * mean}
+        for label, results in ((label, _one_curve(label, given)) for label, given in runs.items())
+        for result in results
+        for learnt, row in enumerate(np.array(result.accuracy_matrix, dtype=float), start=1)  # NaN: not measured
+        for mean in [row[:learnt].mean()]
+    )
+    if ax is None:
+        ax = new()[1][0, 0]
+    looking = _seaborn_looks(table.label.unique())
+    bars: Any = {"errorbar": "sd", "err_style": "bars", "err_kws": {"capsize": 3}}
+    sns.lineplot(table, x="tasks", y="value", dashes=False, markeredgewidth=0, ax=ax, **bars, **looking)
     if chance is not None:
         ax.axhline(scale * chance, color="#767676", linestyle="--", linewidth=1)
         ax.annotate("chance", (1, scale * chance), textcoords="offset points", xytext=(0, 4), color="#595959")
-    ax.set_xticks(range(1, tasks + 1))
-    ax.set_xlabel("tasks learnt so far")
-    ax.set_ylabel(f"{metric} on them{unit}")
+    ax.set(xticks=table.tasks.unique(), xlabel="tasks learnt so far", ylabel=f"{metric} on them{unit}")
     ax.legend()
     return _figure(ax)
 
@@ -140,33 +136,27 @@ def average_accuracy(runs: Mapping[str, Sequence[Result]], ax: Axes | None = Non
 
     Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
+    shown = {label: _one_curve(label, given) for label, given in runs.items()}
+    scale, metric, unit = shown_as(result for made in shown.values() for result in made)
+    labels = {f"{label} (n = {len(made)})": made for label, made in shown.items()}
+    table = pd.concat([frame(made).assign(label=label) for label, made in labels.items()])
+    table["value"] = scale * table.average_accuracy
     if ax is None:
         ax = new(height=0.9 + 0.5 * len(runs))[1][0, 0]
-    labels = list(runs)
-    shown = {label: _one_curve(label, runs[label]) for label in labels}
-    scale, metric, unit = shown_as(result for made in shown.values() for result in made)
-    for row, (label, (color, _)) in enumerate(zip(labels, looks(), strict=False)):
-        values = [scale * result.average_accuracy for result in shown[label]]
-        ax.errorbar(
-            mean(values),
-            row,
-            xerr=stdev(values) if len(values) > 1 else None,
-            color=color,
-            marker="o",
-            capsize=4,
-        )
-        ax.plot(values, [row + 0.18] * len(values), linestyle="none", marker=".", color=color, alpha=0.6)
-    ax.set_yticks(range(len(labels)), [f"{label} (n = {len(shown[label])})" for label in labels])
-    ax.invert_yaxis()
-    ax.set_xlabel(f"average {metric} after the last task{unit}")
+    look: Any = {"x": "value", "y": "label", "hue": "label", "palette": _seaborn_looks(labels)["palette"], "ax": ax}
+    sns.pointplot(table, errorbar="sd", capsize=0.2, markersize=6, err_kws={"linewidth": 1.5}, **look)
+    sns.stripplot(table, jitter=False, size=5, alpha=0.6, **look)
+    for dots in ax.collections:  # below the mean, and not on it
+        dots.set_offsets(np.add(dots.get_offsets(), (0, 0.22)))
+    ax.set(xlabel=f"average {metric} after the last task{unit}", ylabel="")
     return _figure(ax)
 
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "holds": {"color": PALETTE[0], "marker": "o"},
     "reversed": {"color": PALETTE[1], "marker": "s"},
-    "undecided": {"color": "#595959", "marker": "o", "markerfacecolor": "white"},
-    "one run": {"color": "#595959", "marker": "x"},
+    "undecided": {"color": "#595959", "marker": "o", "facecolor": "white"},
+    "one run": {"color": "#595959", "marker": "X"},
 }
 """How `claims` draws each verdict; one that is not run has no mark."""
 
@@ -193,56 +183,51 @@ def claims(comparisons: Iterable[Comparison]) -> Figure:
     Args:
         comparisons: as `hyperlearn.tables.claims` gives them; the order of rows and columns is theirs.
     """
-    panels: dict[tuple[str, str], list[Comparison]] = {}
-    for comparison in comparisons:
-        panels.setdefault((comparison.benchmark, comparison.scenario), []).append(comparison)
-    benchmarks, scenarios = (list(dict.fromkeys(key[place] for key in panels)) for place in (0, 1))
-    rows = sum(max(len(found) for key, found in panels.items() if key[0] == name) for name in benchmarks)
+    table = pd.DataFrame({**vars(c), "verdict": c.verdict, "interval": c.interval} for c in comparisons)
+    table["claim"] = [f"{method_name(c.better)} over {method_name(c.worse)}" for c in table.itertuples()]
+    table["row"] = table.groupby(["benchmark", "scenario"]).cumcount()
+    benchmarks, scenarios = table.benchmark.unique(), table.scenario.unique()
+    rows = sum(table[table.benchmark == name].row.max() + 1 for name in benchmarks)
     figure, axes = new(len(benchmarks), len(scenarios), width=7.0, height=0.23 * rows + 0.7 * len(benchmarks) + 0.5)
-    shown: dict[str, Any] = {}
-    for i, benchmark in enumerate(benchmarks):
-        for j, scenario in enumerate(scenarios):
-            ax, found = axes[i, j], panels.get((benchmark, scenario), [])
-            for row, comparison in enumerate(found):
-                shown |= _claim(ax, row, comparison)
-            names = [f"{method_name(c.better)} over {method_name(c.worse)}" for c in found]
-            ax.set_yticks(range(len(found)), names if j == 0 else [""] * len(found), fontsize=8)
-            ax.set_ylim(len(found) - 0.5, -0.5)
-            ax.axvline(0, color="black", linewidth=1, zorder=1)
-            ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
-            ax.set_xlim(-40, 80)
-            ax.set_xticks([-10, -1, -0.1, 0.1, 1, 10], ["-10", "-1", "-.1", ".1", "1", "10"], fontsize=8)
-            ax.minorticks_off()
-            ax.set_title(
-                f"{benchmark.title().replace('-', ' ').replace('Mnist', 'MNIST')}, {scenario.upper()}", fontsize=9
-            )
+    for (i, benchmark), (j, scenario) in product(enumerate(benchmarks), enumerate(scenarios)):
+        ax = axes[i, j]
+        _claims(ax, table[(table.benchmark == benchmark) & (table.scenario == scenario)])
+        ax.set_title(f"{benchmark.title().replace('-', ' ').replace('Mnist', 'MNIST')}, {scenario.upper()}", fontsize=9)
+        if j:
+            ax.set_yticklabels([])
     axes[-1, len(scenarios) // 2].set_xlabel("difference, points (left of 0: the claim's reverse)", fontsize=9)
-    order = [name for name in ("paper", *OUTCOMES) if name in shown]
-    marks = [shown[name] for name in order]
-    figure.legend(marks, order, loc="outside upper center", ncols=len(order), fontsize=9, frameon=False)
+    marks = {name: mark for ax in axes.flat for mark, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    order = [name for name in ("paper", *OUTCOMES) if name in marks]
+    figure.legend(
+        [marks[name] for name in order], order, loc="outside upper center", ncols=len(order), fontsize=9, frameon=False
+    )
     return figure
 
 
-def _claim(ax: Axes, row: int, comparison: Comparison) -> dict[str, Any]:
-    """Draw one claim; what is to stand in the legend for it."""
-    shown: dict[str, Any] = {}
-    if comparison.paper is not None:
-        look: dict[str, Any] = {
-            "color": "black",
-            "marker": "|",
-            "markersize": 11,
-            "markeredgewidth": 2,
-            "linestyle": "none",
-        }
-        (shown["paper"],) = ax.plot(comparison.paper, row, zorder=4, **look)
-    if comparison.difference is None:
+def _claims(ax: Axes, table: pd.DataFrame) -> None:
+    """One panel of `claims`."""
+    where: Any = {"y": "row", "ax": ax}
+    sns.scatterplot(
+        table.dropna(subset="paper"), x="paper", marker="|", color="black", s=110, linewidth=2, label="paper", **where
+    )
+    for verdict, look in OUTCOMES.items():
+        found = table[table.verdict == verdict]
+        if len(found):
+            look = {"edgecolor": look["color"], "s": 28, "linewidth": 1.2, "zorder": 3, **look}
+            sns.scatterplot(found, x="difference", label=verdict, **look, **where)
+        known = found.dropna(subset="interval")
+        ends = known.interval.to_list()
+        ax.hlines(known.row, [low for low, _ in ends], [high for _, high in ends], color=look["color"], zorder=2)
+    for row in table.row[table.verdict == "not run"]:
         ax.text(0.03, row, "not run", va="center", color="#595959", fontsize=7, transform=ax.get_yaxis_transform())
-        return shown
-    low, high = comparison.interval or (comparison.difference, comparison.difference)
-    error = [[comparison.difference - low], [high - comparison.difference]] if comparison.interval else None
-    style = {"markersize": 5, "linestyle": "none", **OUTCOMES[comparison.verdict]}
-    shown[comparison.verdict] = ax.errorbar(comparison.difference, row, xerr=error, capsize=2, zorder=3, **style)
-    return shown
+    if legend := ax.get_legend():
+        legend.remove()
+    ax.set_yticks(table.row, table.claim, fontsize=8)
+    ax.axvline(0, color="black", linewidth=1, zorder=1)
+    ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
+    ax.set_xticks([-10, -1, -0.1, 0.1, 1, 10], ["-10", "-1", "-.1", ".1", "1", "10"], fontsize=8)
+    ax.minorticks_off()
+    ax.set(xlim=(-40, 80), ylim=(len(table) - 0.5, -0.5), xlabel="", ylabel="")
 
 
 def kept_values(result: Result) -> list[int]:
@@ -267,15 +252,15 @@ def memory_over_tasks(runs: Mapping[str, Sequence[Result]], ax: Axes | None = No
 
     Raises `InputError` where a label has several scenarios or benchmarks, or runs of one seed that differ.
     """
+    table = pd.DataFrame(
+        {"label": label, "tasks": tasks, "kept": kept / first.parameters.target}
+        for label, first in ((label, _one_curve(label, results)[0]) for label, results in runs.items())
+        for tasks, kept in enumerate(kept_values(first), start=1)
+    )
     if ax is None:
         ax = new()[1][0, 0]
-    tasks = 0
-    for (label, results), (color, marker) in zip(runs.items(), looks(), strict=False):
-        first = _one_curve(label, results)[0]
-        kept = np.array(kept_values(first)) / first.parameters.target
-        tasks = max(tasks, len(kept))
-        ax.plot(range(1, len(kept) + 1), kept, color=color, marker=marker, label=label)
-    ax.set(xticks=range(1, tasks + 1), xlabel="tasks learnt", ylabel="values kept, in target networks", ylim=(0, None))
+    sns.lineplot(table, x="tasks", y="kept", dashes=False, markeredgewidth=0, ax=ax, **_seaborn_looks(runs))
+    ax.set(xticks=table.tasks.unique(), xlabel="tasks learnt", ylabel="values kept, in target networks", ylim=(0, None))
     ax.legend()
     return _figure(ax)
 

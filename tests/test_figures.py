@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from statistics import mean, stdev
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from narrowing import narrow
 
@@ -32,7 +35,11 @@ def axes_of(figure: Figure) -> list[Any]:
 def test_accuracy_matrix_writes_every_cell() -> None:
     figure = plots.accuracy_matrix([[1.0, 0.0], [0.25, 0.5]])
     (ax,) = figure.axes
-    assert [text.get_text() for text in ax.texts] == ["100.0", "0.0", "25.0", "50.0"]
+    written = {text.get_position(): (text.get_text(), text.get_color() == "#767676") for text in ax.texts}
+    assert written == {
+        (0.5, 0.5): ("100.0", False), (1.5, 0.5): ("0.0", True),
+        (0.5, 1.5): ("25.0", False), (1.5, 1.5): ("50.0", False),
+    }  # fmt: skip
     assert ax.get_xlabel()
     assert ax.get_ylabel()
 
@@ -42,13 +49,18 @@ def test_accuracy_over_time_states_n_and_means_over_learnt_tasks() -> None:
     (ax,) = axes_of(figure)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["finetune (n = 2)", "one (n = 1)"]
     first = 50 * sum(narrow(float, run.accuracy_matrix[0][0]) for run in RUNS)
-    assert ax.containers[0].lines[0].get_ydata()[0] == pytest.approx(first)
+    assert ax.lines[0].get_ydata()[0] == pytest.approx(first)
+    (low, high) = ax.containers[0].lines[2][0].get_segments()[0][:, 1]
+    spread = stdev(100 * narrow(float, run.accuracy_matrix[0][0]) for run in RUNS)
+    assert (high - low) / 2 == pytest.approx(spread)
 
 
 def test_average_accuracy_shows_every_seed() -> None:
     (ax,) = axes_of(plots.average_accuracy({"finetune": RUNS}))
-    dots = next(line for line in ax.lines if line.get_marker() == ".")
-    assert list(dots.get_xdata()) == pytest.approx([100 * run.average_accuracy for run in RUNS])
+    (dots,) = ax.collections
+    values = [100 * run.average_accuracy for run in RUNS]
+    assert list(dots.get_offsets()[:, 0]) == pytest.approx(values)
+    assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1] == pytest.approx([mean(values)])
 
 
 @pytest.mark.parametrize("draw", [plots.accuracy_over_time, plots.average_accuracy, plots.memory_over_tasks])
@@ -118,6 +130,11 @@ def claim(verdict: str, difference: float | None, **changed: Any) -> tables.Comp
     return replace(made, **changed)
 
 
+def marks(ax: Any) -> dict[str, list[tuple[float, float]]]:
+    points = [dots for dots in ax.collections if isinstance(dots, PathCollection)]
+    return {str(dots.get_label()): [(x, y) for x, y in np.asarray(dots.get_offsets())] for dots in points}
+
+
 def test_claims_show_the_papers_difference_and_our_interval() -> None:
     some = [claim("holds", 0.5), claim("reversed", -2.0, worse="dgr-distill"), claim("undecided", 0.01, paper=None)]
     other = [claim("one run", 3.0, scenario="cl2"), claim("not run", None, scenario="cl2", better="hnet-iwr-r")]
@@ -127,13 +144,15 @@ def test_claims_show_the_papers_difference_and_our_interval() -> None:
         "LSTM_NET over HNET", "LSTM_NET over DGR+distill", "LSTM_NET over HNET",
     ]  # fmt: skip
     assert [ax.get_title() for ax in (first, second)] == ["Split MNIST, CL1", "Split MNIST, CL2"]
-    ticks = [line for line in first.lines if line.get_marker() == "|" and line.get_markersize() == 11]
-    assert [line.get_xdata()[0] for line in ticks] == [0.03, 0.03]
-    ends = [bars.lines[2][0].get_segments()[0][:, 0].tolist() for bars in first.containers]
+    assert marks(first) == {
+        "paper": [(0.03, 0), (0.03, 1)], "holds": [(0.5, 0)], "reversed": [(-2.0, 1)], "undecided": [(0.01, 2)],
+    }  # fmt: skip
+    ends = [bar[:, 0].tolist() for lines in first.collections if isinstance(lines, LineCollection)
+            for bar in lines.get_segments()]  # fmt: skip
     assert ends == [pytest.approx(c.interval) for c in some]
-    assert [bars.lines[0].get_marker() for bars in first.containers] == ["o", "s", "o"]
     assert [text.get_text() for text in second.texts] == ["not run"]
-    assert second.containers[0].has_xerr is False
+    assert marks(second) == {"paper": [(0.03, 0), (0.03, 1)], "one run": [(3.0, 0)]}
+    assert not [lines for lines in second.collections if isinstance(lines, LineCollection) and lines.get_segments()]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "paper", "holds", "reversed", "undecided", "one run",
     ]  # fmt: skip

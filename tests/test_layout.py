@@ -16,7 +16,7 @@ HERE = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
 
 # A module may import from its own layer's earlier entries and from all layers below it.
 LAYERS = [
-    ["catalog", "errors", "processor", "terminal", "version"],
+    ["catalog", "errors", "notebooks", "processor", "terminal", "version"],
     ["compiling", "intervals", "memory", "metrics"],
     ["datasets", "files", "objectives"],
     ["params", "data", "pictures", "records", "tensor_files"],
@@ -45,7 +45,7 @@ ONLY = {
     "widgets": {"results", "errors"},
     "tables": {"results", "errors", "intervals"},
     "drawings": {"plots", "errors"},
-    "live": {"plots", "hypernets", "nets", "inference", "data", "params", "swap", "errors"},
+    "live": {"plots", "hypernets", "nets", "inference", "data", "params", "swap", "errors", "notebooks"},
 }
 
 
@@ -80,6 +80,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "pandas", "torchvision", "sklearn", "PIL", "dask", "distributed"}
+HEAVY |= {"seaborn", "ipywidgets"}
 """What takes a tenth of a second or more to import."""
 
 WAITS = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from matplotlib.figure import Figure
 
 import hyperlearn as hl
 from hyperlearn import results, tables
@@ -41,7 +42,7 @@ def test_seaborn_draws_a_frame() -> None:
     import seaborn
 
     data = results.frame(KEPT).query("benchmark == 'split-mnist'")
-    axes = seaborn.pointplot(data, x="scenario", y="average_accuracy", hue="method")
+    axes = seaborn.pointplot(data, x="scenario", y="average_accuracy", hue="method", ax=Figure().subplots())
     assert len(axes.get_legend_handles_labels()[1]) == data.method.nunique()
 
 
