@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from browsing import SITE, WIDTHS, Visit, skip_or_fail
@@ -306,3 +308,19 @@ def test_page_and_scripts_are_small() -> None:
         skip_or_fail("no built site: run `make site`")
     parts = {path.name: path.stat().st_size for path in [PAGE, *(SITE / "book" / "playground").iterdir()]}
     assert sum(parts.values()) < 300_000, json.dumps(parts)
+
+
+def test_the_page_with_all_that_it_loads_is_small(browser: Browser) -> None:
+    """The theme included; the icons it shows are drawn all the same."""
+    files: set[Path] = set()
+    page = browser.new_page()
+    page.on("request", lambda request: files.add(Path(unquote(urlsplit(request.url).path))))
+    page.goto(PAGE.as_uri(), wait_until="load")
+    icons = page.locator("svg.svg-inline--fa")
+    icons.first.wait_for()
+    assert icons.evaluate_all("icons => icons.filter(icon => !icon.querySelector('path')?.getAttribute('d'))") == []
+    assert page.locator("i[class*=fa-]").count() == 0
+    page.close()
+    sizes = {path.name: path.stat().st_size for path in files if path.is_file()}
+    assert {"playground.html", "fontawesome.js", "page.js"} <= set(sizes)
+    assert sum(sizes.values()) < 1_000_000, json.dumps(sizes)
