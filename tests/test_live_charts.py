@@ -1,6 +1,7 @@
 """The figures with a chart: what their JavaScript computes, run in node, is what numpy and PyTorch compute."""
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -228,46 +229,51 @@ def test_a_curve_of_another_kind_is_refused(changes: dict[str, Any]) -> None:
 COSTS = ("13_remembering_at_constant_cost", "costs")
 
 
-def bills(cases: list[dict[str, Any]]) -> list[dict[str, dict[str, float]]]:
-    settings, _ = started_with(figure_of(*COSTS))
+def bills(settings: dict[str, Any], cases: list[dict[str, Any]]) -> list[dict[str, dict[str, float]]]:
     script = """return given.cases.map(({ number, chunk, old, images }) =>
         bill({ ...given.hypernets[number], chunk }, given.target, old, images));"""
     found: list[dict[str, dict[str, float]]] = node(script, *SHARED, "costs.js", given={**settings, "cases": cases})
     return found
 
 
+def multiplications(module: Callable[..., Any], *given: Any) -> float:
+    with FlopCounterMode(display=False) as counter:
+        module(*given)
+    return counter.get_total_flops() / 2  # a multiplication and an addition are two
+
+
 def test_the_page_counts_the_multiplications_that_pytorch_counts() -> None:
-    """Of the library's regularisers, at eight points."""
-    target, random, cases = hl.nets.MLP(784, [400, 400], 2), np.random.default_rng(0), []
-    for number in range(8):
-        chunk = {6: 237_601, 7: 475_202}.get(number) or int(np.exp(random.uniform(np.log(9_000), np.log(475_202))))
-        cases.append({"number": number % 2, "chunk": chunk, "old": int(random.integers(1, 4)), "images": 3})
-    for case, found in zip(cases, bills(cases), strict=True):
-        method = ("hnet", "lstm-net")[case["number"]]
-        config: Any = hl.recipes.configure(method, "split-mnist", chunk_size=case["chunk"])
-        hypernet = config.hypernet(target, 6)
+    """Of the library's regularisers, at twenty points, for a small target."""
+    torch.manual_seed(0)
+    target, random = hl.nets.MLP(64, [20, 20], 2), np.random.default_rng(0)
+    size = hl.count(target)
+    for number in range(20):
+        chunk = {18: size // 2, 19: size}.get(number) or int(random.integers(20, size))
+        old, width, task, address = (int(value) for value in random.integers(1, 12, 4))
+        given: dict[str, Any] = {"chunk_size": chunk, "task_dim": task, "chunk_dim": address}
+        hypernet: hl.ChunkedHypernet | hl.LSTMHypernet = (
+            hl.LSTMHypernet(target, old, hidden_size=width, **given)
+            if number % 2
+            else hl.ChunkedHypernet(target, old, hidden=[7, width], **given)
+        )
         hypernet.stepwise = True  # as products of matrices; PyTorch does not count those of its LSTM
+        figure = hl.live.CostOverTasks(target, {"a": hypernet}, pixels=64, batch_size=32, caption="A caption.")
+        settings, _ = started_with(figure._repr_html_())
+        (found,) = bills(settings, [{"number": 0, "chunk": chunk, "old": old, "images": 3}])
         for form in ("gram", "direct"):
             penalty = hl.OutputRegularizer(hypernet, beta=1.0, form=form)
-            for task in range(case["old"]):
-                penalty.remember(task)
-            with FlopCounterMode(display=False) as counter:
-                penalty()
-            assert found[form]["work"] == counter.get_total_flops() / 2, (case, form)
+            for remembered in range(old):
+                penalty.remember(remembered)
+            assert found[form]["work"] == multiplications(penalty), (number, form)
             assert found[form]["kept"] == sum(kept.numel() for kept in penalty.memory.tensors.values())
         weighted = hl.ImportanceWeightedRegularizer(hypernet, beta=1.0)
-        for task in range(case["old"]):
-            weighted.remember(task, torch.ones(475_202))
-        with FlopCounterMode(display=False) as counter:
-            weighted()
-        assert found["importance"]["work"] == counter.get_total_flops() / 2, case
+        for remembered in range(old):
+            weighted.remember(remembered, torch.ones(size))
+        assert found["importance"]["work"] == multiplications(weighted), number
         tensors = [*weighted.memory.tensors.values(), *weighted.fisher]
         assert found["importance"]["kept"] == sum(kept.numel() for kept in tensors)
-        with FlopCounterMode(display=False) as counter:
-            target(torch.zeros(32, 784))
-        settings, _ = started_with(figure_of(*COSTS))
-        batches = settings["target"]["batch"] / 32
-        assert found["buffer"] == {"kept": case["old"] * 3 * 784, "work": batches * counter.get_total_flops() / 2}
+        replayed = multiplications(target, torch.zeros(32, 64))
+        assert found["buffer"] == {"kept": old * 3 * 64, "work": replayed}
 
 
 def test_the_page_keeps_what_the_benchmark_counted() -> None:
@@ -287,7 +293,7 @@ def test_the_page_keeps_what_the_benchmark_counted() -> None:
         {"number": number, "chunk": settings["hypernets"][number]["chunk"], "old": row["old_tasks"], "images": 1}
         for number, _, row in wanted
     ]
-    for (_, way, row), found in zip(wanted, bills(cases), strict=True):
+    for (_, way, row), found in zip(wanted, bills(settings, cases), strict=True):
         assert found[way]["kept"] == row["kept_values"], row
 
 
