@@ -278,3 +278,33 @@ def test_a_chart_works_in_a_notebook(browser: Browser, kind: Kind, how: str) -> 
     value.filter(has_not_text=re.compile(f"^{before}$")).wait_for()
     page.close()
     assert errors == []
+
+
+SEQUENCES = ["01_catastrophic_forgetting", "02_three_scenarios", "10_generative_replay"]
+
+
+@pytest.mark.parametrize("chapter", SEQUENCES)
+def test_a_sequence_plays_to_its_end(browser: Browser, chapter: str) -> None:
+    visit = Visit(browser, BOOK / f"{chapter}.html")
+    figures = visit.page.locator("[data-hyperlearn-slider]:has(button)")
+    assert figures.count() >= 1
+    visit.page.clock.install()
+    for figure in figures.all():
+        slider, button = figure.locator("input"), figure.locator("button")
+        slider.press("End")
+        last = int(slider.input_value())
+        button.press("Enter")  # from the end it begins anew
+        assert (slider.input_value(), button.inner_text()) == ("0", "Pause")
+        seen = []
+        for _ in range(last):
+            visit.page.clock.run_for(900)
+            seen.append(figure.locator("[data-frame]:visible").get_attribute("data-frame"))
+        assert seen == [str(place) for place in range(1, last + 1)]
+        assert button.inner_text() == "Play"
+        button.click()
+        visit.page.clock.run_for(900)
+        button.click()
+        visit.page.clock.run_for(9_000)
+        assert slider.input_value() == "1"  # paused
+    visit.page.close()
+    assert visit.errors == []

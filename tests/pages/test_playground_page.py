@@ -317,7 +317,7 @@ def test_the_page_with_all_that_it_loads_is_small(browser: Browser) -> None:
     page.on("request", lambda request: files.add(Path(unquote(urlsplit(request.url).path))))
     page.goto(PAGE.as_uri(), wait_until="load")
     icons = page.locator("svg.svg-inline--fa")
-    icons.first.wait_for()
+    icons.first.wait_for(state="attached")
     assert icons.evaluate_all("icons => icons.filter(icon => !icon.querySelector('path')?.getAttribute('d'))") == []
     assert page.locator("i[class*=fa-]").count() == 0
     page.close()
