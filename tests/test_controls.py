@@ -103,6 +103,7 @@ def test_each_slider_of_a_chapter_computes_anew(path: Path, monkeypatch: pytest.
         assert sliders
         drawn = [images(reader.press(button)) for button in buttons]
         for slider, state in sliders.items():
+            start = {name: state[name] for name in ("index", "value") if name in state}
             shown = reader.move(slider, **other(state))
             for button in buttons:
                 assert not images(shown)  # it waits for the button
@@ -111,6 +112,7 @@ def test_each_slider_of_a_chapter_computes_anew(path: Path, monkeypatch: pytest.
             assert images(shown)
             assert images(shown) not in drawn, state["description"]
             drawn.append(images(shown))
+            reader.move(slider, **start)  # where another slider may change nothing, as between two equal digits
 
 
 def test_the_function_is_called_with_what_the_controls_say(monkeypatch: pytest.MonkeyPatch) -> None:
