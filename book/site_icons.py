@@ -1,4 +1,4 @@
-"""The theme's script with two thousand icons, cut to those that the site shows: 1.4 MB less on each page.
+"""The theme's script and style with two thousand icons, cut to those that the site shows: 1.5 MB less on each page.
 
 Sphinx loads this file as an extension, by `_config.yml`.
 """
@@ -17,6 +17,8 @@ ICON = re.compile(
     re.X,
 )
 
+RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"[^"]*"\}')
+
 
 def cut(script: str, used: Set[str]) -> str:
     """The script with the icons that have one of these names.
@@ -32,6 +34,15 @@ def cut(script: str, used: Set[str]) -> str:
     return ICON.sub(kept, script)
 
 
+def cut_style(style: str, used: Set[str]) -> str:
+    """The style with the rules for icons that have one of these names.
+
+    >>> cut_style('.fa-car:before,.fa-auto:before{content:"1"}.fa-dog:before{content:"2"}p{}', {"auto"})
+    '.fa-car:before,.fa-auto:before{content:"1"}p{}'
+    """
+    return RULE.sub(lambda rule: rule[0] if named(rule[0]) & used else "", style)
+
+
 def named(text: str) -> set[str]:
     """The names that follow `fa-` in a page or a script."""
     return set(re.findall(r"\bfa-([a-z0-9-]+)", text))
@@ -44,6 +55,8 @@ def put(app: Any, error: Exception | None) -> None:
         scripts = [path for path in icons.parent.glob("*.js") if path != icons]
         used = set().union(*(named(path.read_text(encoding="utf-8")) for path in [*site.rglob("*.html"), *scripts]))
         icons.write_text(cut(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
+        style = site / "_static" / "styles" / "pydata-sphinx-theme.css"
+        style.write_text(cut_style(style.read_text(encoding="utf-8"), used), encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -57,9 +57,9 @@ function chart({ label, x, y, height, marks, handles = [], drag = "both" }) {
       const knob = knobs[number];
       knob.style.left = `${MARGIN.left + clamp(axes.x.at(across), 0, inner[0])}px`;
       knob.style.top = `${MARGIN.top + clamp(axes.y.at(up), 0, inner[1])}px`;
-      knob.setAttribute("aria-valuenow", Number(across.toPrecision(4)));
-      knob.setAttribute("aria-valuemin", Number(sides.x.from.toPrecision(4)));
-      knob.setAttribute("aria-valuemax", Number(sides.x.to.toPrecision(4)));
+      knob.setAttribute("aria-valuenow", Number(across.toFixed(3)));
+      knob.setAttribute("aria-valuemin", Number(sides.x.from.toFixed(3)));
+      knob.setAttribute("aria-valuemax", Number(sides.x.to.toFixed(3)));
       knob.setAttribute("aria-valuetext", text());
     });
   }
