@@ -218,7 +218,8 @@ def _overrides(rest: list[str]) -> dict[str, str]:
 def _print_results(made: list[Result]) -> None:
     first = made[0]
     scale, metric, unit = results.shown_as(made)
-    shown = Table(title=f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}")
+    title = f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}"
+    shown = Table()
     shown.add_column()
     for result in made:
         shown.add_column(result.scenario, justify="right")
@@ -236,7 +237,7 @@ def _print_results(made: list[Result]) -> None:
     for row in rows:
         name, numbers = row
         shown.add_row(name, *("-" if x is None else f"{scale * x:.2f}" for x in numbers), end_section=row is last_task)
-    console().print(shown)
+    console().print(title, shown, sep="\n")  # a table's own title would be broken to its width
 
 
 def data(options: argparse.Namespace) -> None:
