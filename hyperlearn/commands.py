@@ -186,7 +186,7 @@ def tune(options: argparse.Namespace) -> None:
         method, learnt, grid, options.results, scenario=options.scenario, seeds=options.seeds, device=options.device
     )
     scale, metric, unit = results.shown_as([found])
-    shown = Table(title=f"{options.method} on {options.benchmark}: {metric} on validation images{unit}")
+    shown = Table()
     varied = found.varied()
     scenarios = list(found.trials[0].accuracy)
     for name in (*varied, *scenarios, "n"):
@@ -195,6 +195,7 @@ def tune(options: argparse.Namespace) -> None:
         each = [scale * mean(trial.accuracy[s] for trial in point.trials) for s in scenarios]
         figures = [f"{figure:.2f}" for figure in each]
         shown.add_row(*(str(point.config.get(name, "none")) for name in varied), *figures, str(len(point.trials)))
+    print(f"{options.method} on {options.benchmark}: {metric} on validation images{unit}")
     console().print(shown)
 
 
@@ -218,6 +219,7 @@ def _overrides(rest: list[str]) -> dict[str, str]:
 def _print_results(made: list[Result]) -> None:
     first = made[0]
     scale, metric, unit = results.shown_as(made)
+    # Above the table and not its own title, which would be broken to the table's width.
     title = f"{first.method} on {first.benchmark}, seed {first.seed}: {metric} after the last task{unit}"
     shown = Table()
     shown.add_column()
@@ -237,7 +239,8 @@ def _print_results(made: list[Result]) -> None:
     for row in rows:
         name, numbers = row
         shown.add_row(name, *("-" if x is None else f"{scale * x:.2f}" for x in numbers), end_section=row is last_task)
-    console().print(title, shown, sep="\n")  # a table's own title would be broken to its width
+    print(title)
+    console().print(shown)
 
 
 def data(options: argparse.Namespace) -> None:

@@ -66,6 +66,12 @@ def test_lines_of_code_end_at_79(path: Path) -> None:
     assert [line for line in lines if len(line) > 79] == []
 
 
+def test_no_two_figures_have_one_name() -> None:
+    metadata = [cell.metadata for path in run.chapters() for cell in code_cells(path)]
+    names = [name for each in metadata if (name := each.get("mystnb", {}).get("figure", {}).get("name"))]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 @every_chapter
 def test_images_have_alternative_text(path: Path) -> None:
     notebook = run.read(path)
