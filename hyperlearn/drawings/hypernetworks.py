@@ -8,8 +8,11 @@ from .grammar import BLUE, GRAY, Drawing
 def equation_2() -> Drawing:
     r"""One training step by equation 2: the task's loss on the left, the output regulariser on the right.
 
-    .. math:: L = L_\text{task} + \frac{\beta}{T-1} \sum_{t<T}
-        \lVert f_h(e_t, \Theta_h^*) - f_h(e_t, \Theta_h + \Delta\Theta_h) \rVert^2
+    .. math::
+        \begin{aligned}
+        L ={} & L_\text{task} + \frac{\beta}{T-1} \sum_{t<T} \lVert f_h(e_t, \Theta_h^*) \\
+        & - f_h(e_t, \Theta_h + \Delta\Theta_h) \rVert^2
+        \end{aligned}
     """
     drawing = Drawing(292)
     one, two, three, between = 64, 186, 293, 239.5

@@ -73,7 +73,11 @@ def questions(image: Any) -> Drawing:
 def path_of_si(steep: float = 4.0, flat: float = 1.0) -> Drawing:
     r"""What SI counts, on a loss of two weights that gradient descent really walks down.
 
-    .. math:: \omega_i = -\sum_\text{steps} g_i \Delta\Theta_i, \qquad \Omega_i = \omega_i / (\Theta_i^1 - \Theta_i^0)^2
+    .. math::
+        \begin{aligned}
+        \omega_i &= -\sum_\text{steps} g_i \Delta\Theta_i, \\
+        \Omega_i &= \omega_i / (\Theta_i^1 - \Theta_i^0)^2
+        \end{aligned}
 
     (Zenke et al. 2017, equations 3 and 5, without the small constant in the denominator.)
 

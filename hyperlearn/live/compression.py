@@ -28,11 +28,20 @@ class CompressionRatio:
     The page counts what `ChunkedHypernet` with two hidden layers and `LSTMHypernet` train. With embeddings of
     :math:`d_e` and :math:`d_c` values, layers or a state of :math:`d_1` and chunks of :math:`d_2` this is
 
-    .. math:: T d_e + \lceil N / d_2 \rceil d_c + H + L, \qquad
-        H, L = \begin{cases}
-            (d_e + d_c + 1) d_1 + (d_1 + 1) d_1, & (d_1 + 1) d_2 \quad \text{of a chunked one} \\
-            4 d_1 (d_e + d_c + d_1), & d_1 d_2 \quad \text{of an LSTM.}
-        \end{cases}
+    .. math::
+        \begin{aligned}
+        & T d_e + \lceil N / d_2 \rceil d_c \\
+        & + (d_e + d_c + 1) d_1 + (d_1 + 1) d_1 \\
+        & + (d_1 + 1) d_2
+        \end{aligned}
+
+    of a chunked one, and of an LSTM
+
+    .. math::
+        \begin{aligned}
+        & T d_e + \lceil N / d_2 \rceil d_c \\
+        & + 4 d_1 (d_e + d_c + d_1) + d_1 d_2 .
+        \end{aligned}
 
     Args:
         targets: networks by the name that the reader chooses them by; the first is shown first.
