@@ -347,10 +347,9 @@ def test_soft_edges_have_the_distance_from_the_line() -> None:
     assert image[1, 0] == pytest.approx(1.5 - 2**0.5, abs=1e-6)
 
 
-def small_drawing(**changes: Any) -> hl.live.DrawADigit:
-    torch.manual_seed(0)
-    target = hl.nets.MLP(16, [4], 2)
-    given: dict[str, Any] = {
+def small_sketch(target: nn.Module) -> dict[str, Any]:
+    """What every pad is given, with a hypernetwork of ``target``."""
+    return {
         "hypernet": hl.LSTMHypernet(target, 2, chunk_size=20, task_dim=2, chunk_dim=3, hidden_size=4),
         "target": target,
         "examples": Batch(torch.rand(4, 4, 4), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])),
@@ -358,7 +357,11 @@ def small_drawing(**changes: Any) -> hl.live.DrawADigit:
         "caption": "A caption.",
         "box": 4,
     }
-    return hl.live.DrawADigit(**(given | changes))
+
+
+def small_drawing(**changes: Any) -> hl.live.DrawADigit:
+    torch.manual_seed(0)
+    return hl.live.DrawADigit(**(small_sketch(hl.nets.MLP(16, [4], 2)) | changes))
 
 
 def test_a_pad_is_one_piece_of_html() -> None:
@@ -427,16 +430,7 @@ DENSITIES = """const numbers = await unpack(given.text);
 def small_redrawing(pooled: bool = False, copies: int = 2, **changes: Any) -> hl.live.DrawItAgain:
     torch.manual_seed(0)
     target = hl.nets.ConditionalAutoencoder((4, 4), hidden=5, code=3, classes=2, pooled=pooled, copies=copies)
-    given: dict[str, Any] = {
-        "hypernet": hl.LSTMHypernet(target, 2, chunk_size=20, task_dim=2, chunk_dim=3, hidden_size=4),
-        "target": target,
-        "examples": Batch(torch.rand(4, 4, 4), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])),
-        "classes": [("0", "1"), ("2", "3")],
-        "caption": "A caption.",
-        "box": 4,
-        "threshold": -3.0,
-        "lowest": -9.0,
-    }
+    given = small_sketch(target) | {"threshold": -3.0, "lowest": -9.0}
     with torch.no_grad():
         for parameter in given["hypernet"].parameters():
             parameter.mul_(3)  # so that the drawings differ

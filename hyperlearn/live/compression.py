@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,8 +12,7 @@ from torch import nn
 from .. import plots
 from ..errors import InputError
 from ..params import ParamLayout
-from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 SMALLEST = 50  # the smallest chunk
 KINDS = (
@@ -22,7 +22,7 @@ KINDS = (
 
 
 @dataclass(frozen=True, repr=False)
-class CompressionRatio:
+class CompressionRatio(LiveFigure):
     r"""The compression ratio against the chunk size, for hypernetworks whose sizes the reader chooses.
 
     The page counts what `ChunkedHypernet` with two hidden layers and `LSTMHypernet` train. With embeddings of
@@ -62,6 +62,13 @@ class CompressionRatio:
     task_dim: int = 96
     chunk_dim: int = 96
 
+    scripts = ("chart", "compression")
+    lead = "Drag the dot to another chunk size, and change the hypernetwork and its target beside it."
+    alt = (
+        "The compression ratio against the chunk size falls from the left, where the chunk embeddings are what is "
+        "trained, and rises to the right, where the last layer is; it is smallest where the two are equal."
+    )
+
     def __post_init__(self) -> None:
         if not self.targets:
             raise InputError("there must be a target")
@@ -76,8 +83,8 @@ class CompressionRatio:
         """Parameters of the first target."""
         return ParamLayout.of(next(iter(self.targets.values()))).numel
 
-    def _repr_html_(self) -> str:
-        settings = {
+    def settings(self) -> dict[str, Any]:
+        return {
             "targets": [
                 {"name": name, "layers": [prod(shape) for shape in ParamLayout.of(target).shapes]}
                 for name, target in self.targets.items()
@@ -93,20 +100,6 @@ class CompressionRatio:
                 "address": self.chunk_dim,
             },
         }
-        lead = "Drag the dot to another chunk size, and change the hypernetwork and its target beside it."
-        alt = (
-            "The compression ratio against the chunk size falls from the left, where the chunk embeddings are what is "
-            "trained, and rises to the right, where the last layer is; it is smallest where the two are equal."
-        )
-        return render(
-            ["chart", "compression"],
-            settings,
-            pack({}, {}),
-            lead=lead,
-            caption=self.caption,
-            still=picture(self.still()),
-            alt=alt,
-        )
 
     def still(self) -> Figure:
         """What is shown where no script runs: the first target and the chunked hypernetwork."""

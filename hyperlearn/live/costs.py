@@ -12,15 +12,14 @@ from .. import plots
 from ..errors import InputError
 from ..hypernets import ChunkedHypernet, LSTMHypernet
 from ..params import ParamLayout, count
-from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 MOST = 200  # old tasks
 SMALLEST = 500  # the smallest chunk
 
 
 @dataclass(frozen=True, repr=False)
-class CostOverTasks:
+class CostOverTasks(LiveFigure):
     r"""Numbers kept and multiplications of a step against the number of old tasks; the reader changes all sizes.
 
     With N parameters in :math:`n_c` chunks of :math:`d_2` from :math:`d_1` features, :math:`d = d_1 + 1` where the last
@@ -59,6 +58,14 @@ class CostOverTasks:
     old_tasks: int = 20
     images: int = 10
 
+    scripts = ("chart", "costs")
+    lead = "Drag a dot to more old tasks, and change the chunks and the number of stored images."
+    alt = (
+        "Two pictures against the number of old tasks. What the direct form keeps and computes grows with it. The "
+        "Gram form keeps and computes almost the same for few and for many. IWR keeps as much as the direct form "
+        "and computes the same in each step, and so does the replay of images, which keeps the least for few tasks."
+    )
+
     def __post_init__(self) -> None:
         if not self.hypernets:
             raise InputError("there must be a hypernetwork")
@@ -82,29 +89,14 @@ class CostOverTasks:
             "batch": self.batch_size,
         }
 
-    def _repr_html_(self) -> str:
-        settings = {
+    def settings(self) -> dict[str, Any]:
+        return {
             "hypernets": [{"name": name, **parts(hypernet)} for name, hypernet in self.hypernets.items()],
             "target": self.sizes(),
             "most": MOST,
             "smallest": SMALLEST,
             "first": {"old": self.old_tasks, "images": self.images},
         }
-        lead = "Drag a dot to more old tasks, and change the chunks and the number of stored images."
-        alt = (
-            "Two pictures against the number of old tasks. What the direct form keeps and computes grows with it. The "
-            "Gram form keeps and computes almost the same for few and for many. IWR keeps as much as the direct form "
-            "and computes the same in each step, and so does the replay of images, which keeps the least for few tasks."
-        )
-        return render(
-            ["chart", "costs"],
-            settings,
-            pack({}, {}),
-            lead=lead,
-            caption=self.caption,
-            still=picture(self.still()),
-            alt=alt,
-        )
 
     def still(self) -> Figure:
         """What is shown where no script runs: the first hypernetwork with its own chunk size."""

@@ -1,9 +1,8 @@
 """A pad to draw on, and the answers of all networks that a hypernetwork wrote."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -19,11 +18,11 @@ from ..nets.autoencoder import half_masks
 from ..params import count
 from ..swap import swapped
 from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 
 @dataclass(frozen=True, repr=False)
-class Sketch(ABC):
+class Sketch(LiveFigure):
     """A pad that the reader draws on, and the networks of all tasks that look at the drawing.
 
     The page holds the hypernetwork itself and lets it write the networks. All its parameters are stored in 8 bits; use
@@ -53,10 +52,6 @@ class Sketch(ABC):
     lowest: float
     start: int = 0
 
-    kind: ClassVar[str]
-    lead: ClassVar[str]
-    alt: ClassVar[str]
-
     def __post_init__(self) -> None:
         if type(self.hypernet) is not LSTMHypernet:
             raise InputError("the page can run an LSTMHypernet and no other hypernetwork")
@@ -81,21 +76,13 @@ class Sketch(ABC):
             "labels": (2 * self.examples.tasks + self.examples.labels).to(torch.uint8),
         }
 
-    @abstractmethod
-    def own_settings(self) -> Mapping[str, Any]:
-        """What the script of this kind is given beside the settings that all have."""
-
-    @abstractmethod
-    def still(self) -> Figure:
-        """What is shown where no script runs: the first example and the answers to it."""
-
     def logits(self, images: Tensor) -> Tensor:
         """Of all networks: ``[T, B, 2]``."""
         with torch.no_grad(), evaluating(self.target):
             return task_logits(self.target, self.hypernet.params(range(self.hypernet.tasks)), images)
 
-    def _repr_html_(self) -> str:
-        settings = {
+    def settings(self) -> dict[str, Any]:
+        return {
             "names": self.names,
             "classes": self.classes,
             "colors": plots.PALETTE[: len(self.names)],
@@ -103,18 +90,10 @@ class Sketch(ABC):
             "box": self.box,
             "lowest": self.lowest,
             "first": self.start,
-            **self.own_settings(),
         }
-        numbers = pack(self.exact(), dict(self.hypernet.named_parameters()))
-        return render(
-            ["lstm", "sketch", self.kind],
-            settings,
-            numbers,
-            lead=self.lead,
-            caption=self.caption,
-            still=picture(self.still()),
-            alt=self.alt,
-        )
+
+    def numbers(self) -> str:
+        return pack(self.exact(), dict(self.hypernet.named_parameters()))
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,7 +109,7 @@ class DrawADigit(Sketch):
     _: KW_ONLY
     lowest: float = -15.0
 
-    kind = "drawing"
+    scripts = ("lstm", "sketch", "drawing")
     lead = (
         "Draw a digit: each network has to answer with one of the two that it knows, and the one in least doubt is "
         "believed."
@@ -140,8 +119,8 @@ class DrawADigit(Sketch):
         "The network with the longest bar is believed."
     )
 
-    def own_settings(self) -> Mapping[str, Any]:
-        return {"shapes": [list(parameter.shape) for parameter in self.target.parameters()]}
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "shapes": [list(parameter.shape) for parameter in self.target.parameters()]}
 
     def still(self) -> Figure:
         logits = self.logits(self.examples.images[self.start : self.start + 1])[:, 0]
@@ -180,7 +159,7 @@ class DrawItAgain(Sketch):
     _: KW_ONLY
     threshold: float
 
-    kind = "redrawing"
+    scripts = ("lstm", "sketch", "redrawing")
     lead = (
         "Draw a digit, or anything else: each network draws it again as each of its two digits. The one that draws it "
         "best is believed, if it draws it well enough."
@@ -204,8 +183,9 @@ class DrawItAgain(Sketch):
         masks = half_masks(self.autoencoder.copies, len(self.autoencoder.bias))
         return {**super().exact(), "masks": masks.to(torch.uint8)}
 
-    def own_settings(self) -> Mapping[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {
+            **super().settings(),
             "layout": [[name, list(parameter.shape)] for name, parameter in self.target.named_parameters()],
             "pooled": self.autoencoder.pooled,
             "threshold": self.threshold,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -11,14 +12,14 @@ from torch import Tensor, nn
 from .. import plots
 from ..errors import InputError
 from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 STEPS, RATE = 400, 0.01  # of Adam, in each of the three trainings
 REACH, HEIGHT = 3.0, 2.2  # of the embedding and of the value
 
 
 @dataclass(frozen=True, repr=False)
-class PinnedCurve:
+class PinnedCurve(LiveFigure):
     r"""A curve of one embedding value, trained for a new task; the reader drags the old tasks' places and the strength.
 
     The page trains three times, each time with 400 steps of Adam at a rate of 0.01, all points in a step: ``net`` to
@@ -43,6 +44,13 @@ class PinnedCurve:
     caption: str
     beta: float = 2.0
 
+    scripts = ("chart", "pins")
+    lead = "Drag the points of the tasks, and make the pins stronger or weaker."
+    alt = (
+        "A curve through the points of the old tasks before the new task is learnt; after the new task alone it "
+        "goes far from the old points; with the old points held it goes through all of them."
+    )
+
     def __post_init__(self) -> None:
         if [type(layer) for layer in self.net] != [nn.Linear, nn.Tanh, nn.Linear]:
             raise InputError("net must be a linear layer, tanh, and a linear layer")
@@ -54,28 +62,17 @@ class PinnedCurve:
     def __repr__(self) -> str:
         return f"PinnedCurve({len(self.places)} tasks)"
 
-    def _repr_html_(self) -> str:
-        settings = {
+    def settings(self) -> dict[str, Any]:
+        return {
             "places": [list(place) for place in self.places],
             "beta": self.beta,
             "training": {"steps": STEPS, "rate": RATE},
             "reach": REACH,
             "height": HEIGHT,
         }
-        lead = "Drag the points of the tasks, and make the pins stronger or weaker."
-        alt = (
-            "A curve through the points of the old tasks before the new task is learnt; after the new task alone it "
-            "goes far from the old points; with the old points held it goes through all of them."
-        )
-        return render(
-            ["chart", "pins"],
-            settings,
-            pack(dict(self.net.named_parameters()), {}),
-            lead=lead,
-            caption=self.caption,
-            still=picture(self.still()),
-            alt=alt,
-        )
+
+    def numbers(self) -> str:
+        return pack(dict(self.net.named_parameters()), {})
 
     def curves(self) -> dict[str, nn.Sequential]:
         """The curve before the new task, after it alone, and after it with the old points held."""

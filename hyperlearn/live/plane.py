@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from matplotlib.colors import to_rgb
@@ -14,11 +15,11 @@ from ..data import Batch
 from ..errors import InputError
 from ..params import ParamLayout
 from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 
 @dataclass(frozen=True, repr=False)
-class EmbeddingPlane:
+class EmbeddingPlane(LiveFigure):
     """A plane with a dot that the reader drags; a hypernetwork writes a network for its place, and that reads digits.
 
     The page holds the hypernetwork itself and computes all that it shows. Its large matrix is stored in 8 bits a value;
@@ -48,6 +49,8 @@ class EmbeddingPlane:
     reach: float
     caption: str
     start: int = 0
+
+    scripts = ("plane",)
 
     def __post_init__(self) -> None:
         kinds = [type(layer) for layer in self.net]
@@ -92,8 +95,23 @@ class EmbeddingPlane:
         }
         return pack(exact, dict(self.net[2].named_parameters(prefix="head")))
 
-    def _repr_html_(self) -> str:
-        settings = {
+    @property
+    def lead(self) -> str:
+        return (
+            "Drag the dot: from its place, two numbers, a <b>hypernetwork</b> writes all "
+            f"{self.net[2].out_features:,} weights of another network, and that one reads the digits."
+        )
+
+    @property
+    def alt(self) -> str:
+        return (
+            "A plane with coloured regions, one for each task, and a dot in one of them; the weights that the "
+            f"hypernetwork writes for the place of the dot; and how the written network reads digits of "
+            f"{len(self.names)} tasks: those of {self.names[self.start]} rightly, of others often not."
+        )
+
+    def settings(self) -> dict[str, Any]:
+        return {
             "names": self.names,
             "classes": self.classes,
             "colors": plots.PALETTE[: len(self.names)],
@@ -102,18 +120,6 @@ class EmbeddingPlane:
             "side": self.tests[0].images.shape[-1],
             "first": self.start,
         }
-        lead = (
-            "Drag the dot: from its place, two numbers, a <b>hypernetwork</b> writes all "
-            f"{self.net[2].out_features:,} weights of another network, and that one reads the digits."
-        )
-        alt = (
-            "A plane with coloured regions, one for each task, and a dot in one of them; the weights that the "
-            f"hypernetwork writes for the place of the dot; and how the written network reads digits of "
-            f"{len(self.names)} tasks: those of {self.names[self.start]} rightly, of others often not."
-        )
-        return render(
-            ["plane"], settings, self.numbers(), lead=lead, caption=self.caption, still=picture(self.still()), alt=alt
-        )
 
     def still(self) -> Figure:
         """What is shown where no script runs: the figure as it begins."""

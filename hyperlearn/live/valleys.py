@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,8 +10,7 @@ from numpy.typing import NDArray
 
 from .. import plots
 from ..errors import InputError
-from .numbers import pack
-from .page import picture, render
+from .page import LiveFigure
 
 WINDOW = ((-1.5, 3.3), (-1.3, 2.7))  # of weight 1 and weight 2
 LEVELS = ((0.2, 1.0, 3.0), (0.1, 0.4, 1.0))  # heights that are drawn, of each valley
@@ -19,7 +19,7 @@ TILTS = (0, 50)  # of the still picture
 
 
 @dataclass(frozen=True, repr=False)
-class TwoValleys:
+class TwoValleys(LiveFigure):
     r"""Two quadratic losses over two weights; the reader moves EWC's strength and tilts the first valley.
 
     The loss of task :math:`t` is :math:`\frac{1}{2} (\Theta - \Theta^t)^\top H_t (\Theta - \Theta^t)`. The page
@@ -48,6 +48,14 @@ class TwoValleys:
     tilt: int = 0
     strength: float = 0.01
 
+    scripts = ("chart", "valleys")
+    lead = "Drag the dot on the solid path, or turn the blue valley by its end."
+    alt = (
+        "Two pictures of two valleys and of the paths from the bottom of the second to that of the first. Where "
+        "the first valley lies along the axes, the path of EWC goes through the best place for both tasks. Where "
+        f"it is tilted by {TILTS[1]} degrees, the path misses it, and the one with equal weights misses it by more."
+    )
+
     def __post_init__(self) -> None:
         if min(*self.curvatures, *np.linalg.eigvalsh(self.second)) <= 0:
             raise InputError("a valley needs positive curvatures")
@@ -57,8 +65,8 @@ class TwoValleys:
     def __repr__(self) -> str:
         return f"TwoValleys(tilt={self.tilt}, strength={self.strength:g})"
 
-    def _repr_html_(self) -> str:
-        settings = {
+    def settings(self) -> dict[str, Any]:
+        return {
             "bottoms": np.asarray(self.bottoms).tolist(),
             "curvatures": list(self.curvatures),
             "second": [self.second[0, 0], self.second[0, 1], self.second[1, 1]],
@@ -68,21 +76,6 @@ class TwoValleys:
             "angle": self.tilt,
             "strength": self.strength,
         }
-        lead = "Drag the dot on the solid path, or turn the blue valley by its end."
-        alt = (
-            "Two pictures of two valleys and of the paths from the bottom of the second to that of the first. Where "
-            "the first valley lies along the axes, the path of EWC goes through the best place for both tasks. Where "
-            f"it is tilted by {TILTS[1]} degrees, the path misses it, and the one with equal weights misses it by more."
-        )
-        return render(
-            ["chart", "valleys"],
-            settings,
-            pack({}, {}),
-            lead=lead,
-            caption=self.caption,
-            still=picture(self.still()),
-            alt=alt,
-        )
 
     def still(self) -> Figure:
         """What is shown where no script runs: the paths for a valley along the axes and for a tilted one."""
