@@ -415,14 +415,13 @@ REDRAWING = ("common.js", "lstm.js", "redrawing.js")
 DENSITIES = """const numbers = await unpack(given.text);
     const images = numbers.images.values;
     const size = given.side ** 2;
-    const width = numbers.masks.shape[1];
-    const masks = Array.from({ length: numbers.masks.shape[0] }, (_, i) =>
-      Float32Array.from(numbers.masks.values.subarray(i * width, (i + 1) * width)));
+    const halves = halvesOf(numbers.masks);
     return Array.from({ length: numbers.task_embeddings.shape[0] }, (_, task) => {
       const net = byName(writeTask(numbers, task, given.count), given.layout);
       return Array.from({ length: images.length / size }, (_, i) => {
         const image = Float32Array.from(images.subarray(i * size, (i + 1) * size), (value) => value / 255);
-        return judgedBy(net, viewOf(image, given.side, given.pooled), masks, 2).densities;
+        const view = viewOf(image, given.side, given.pooled);
+        return judgedBy(net, view, partsOf(view, halves), 2).densities;
       });
     });"""
 

@@ -25,49 +25,30 @@ function placeOf(value, lowest) {
 }
 
 function drawing(stage, settings, numbers, figure) {
-  const { names, classes, colors, shapes, lowest } = settings;
+  const { names, classes, shapes, lowest } = settings;
   const count = shapes.reduce((total, shape) => total + shape.reduce((a, b) => a * b, 1), 0);
   const networks = []; // filled one by one, as they are written
 
   /* What there is to see. */
-  const rows = names.map((name, task) => {
-    const answer = make("b", { class: "hl-says" }, "…");
-    const mark = make("i", { class: "hl-mark" });
-    const amount = make("span", { class: "hl-amount" });
-    const believed = make("small", {});
-    const who = make("span", { class: "hl-who" }, name, believed);
-    const row = make("li", {}, who, answer, make("span", { class: "hl-track" }, mark), amount);
-    row.style.setProperty("--task", colors[task]);
-    return { row, answer, mark, amount, believed };
+  const answers = names.map(() => make("b", { class: "hl-says" }, "…"));
+  const sheet = answerSheet(settings, {
+    count,
+    column: make("span", {}, "says"),
+    ends: ["sure", "entropy", "in doubt"],
+    cellsOf: (task) => [answers[task]],
   });
-  const head = `A hypernetwork wrote these networks in this page, ${count.toLocaleString("en")} weights each.`;
-  const axis = make("div", { class: "hl-axis", "aria-hidden": "true" });
-  axis.append(make("span", {}, "sure"), make("span", { class: "hl-what" }, "entropy"), make("span", {}, "in doubt"));
-  const labels = make("div", { class: "hl-labels", "aria-hidden": "true" });
-  labels.append(make("span", {}, "network for"), make("span", {}, "says"), axis);
-  const list = make("ul", {}, ...rows.map(({ row }) => row));
-  const asked = make("div", { class: "hl-asked" }, make("p", { class: "hl-head" }, head), labels, list);
-  const said = make("p", { class: "hl-said", role: "status" });
   const redraw = drawingPad(stage, settings, numbers, figure, ask);
-  stage.append(asked, said);
+  stage.append(...sheet.elements);
 
   /* What changes with the drawing. */
   function ask(image, shown) {
-    const answers = image ? networks.map((layers) => [...perceptron(layers, image)]) : [];
-    const doubts = answers.map(entropy);
-    const chosen = answers.length === names.length ? doubts.indexOf(Math.min(...doubts)) : -1;
-    const says = answers.map((logits, task) => classes[task][logits.indexOf(Math.max(...logits))]);
-    rows.forEach(({ row, answer, mark, amount, believed }, task) => {
-      const known = task in doubts;
-      answer.textContent = known ? says[task] : networks[task] ? "–" : "…";
-      amount.textContent = known ? readable(doubts[task]) : "";
-      mark.hidden = !known;
-      mark.style.setProperty("--at", known ? placeOf(doubts[task], lowest) : 0);
-      believed.textContent = task === chosen ? "believed" : "";
-      row.dataset.believed = task === chosen;
-    });
-    const now = verdict(image, says[chosen], chosen, shown);
-    if (said.textContent !== now) said.textContent = now;
+    const logits = image ? networks.map((layers) => [...perceptron(layers, image)]) : [];
+    const doubts = logits.map(entropy);
+    const chosen = logits.length === names.length ? doubts.indexOf(Math.min(...doubts)) : -1;
+    const says = logits.map((each, task) => classes[task][each.indexOf(Math.max(...each))]);
+    answers.forEach((answer, task) => (answer.textContent = says[task] ?? (networks[task] ? "–" : "…")));
+    const places = doubts.map((doubt) => placeOf(doubt, lowest));
+    sheet.show(places, doubts.map(readable), chosen, verdict(image, says[chosen], chosen, shown));
   }
 
   function verdict(image, answer, chosen, shown) {

@@ -48,16 +48,20 @@ function drawnAgain(net, view, classes) {
 
 const logDensity = (drawn, view) => -0.5 * drawn.reduce((sum, value, i) => sum + (value - view[i]) ** 2, 0);
 
-// What a network makes of a view: its drawings, and a log density for each class, the mean of that from the whole view
-// and of those from views of which each mask, or what it leaves out, is kept.
-function judgedBy(net, view, masks, classes) {
+// Masks of a view, and what each leaves out.
+function halvesOf({ shape: [count, width], values }) {
+  const masks = Array.from({ length: count }, (_, i) => Float32Array.from(values.subarray(i * width, (i + 1) * width)));
+  return masks.flatMap((mask) => [mask, mask.map((kept) => 1 - kept)]);
+}
+
+const partsOf = (view, halves) => halves.map((half) => view.map((value, i) => value * half[i]));
+
+// What a network makes of a view and its parts: its drawings, and a log density for each class, the mean of that from the
+// whole view and of those from the parts.
+function judgedBy(net, view, parts, classes) {
   const drawings = drawnAgain(net, view, classes);
   const whole = drawings.map((drawn) => logDensity(drawn, view));
-  const parts = masks.flatMap((mask) => [mask, mask.map((kept) => 1 - kept)]);
-  const each = parts.map((mask) => {
-    const kept = view.map((value, i) => value * mask[i]);
-    return drawnAgain(net, kept, classes).map((drawn) => logDensity(drawn, view));
-  });
+  const each = parts.map((part) => drawnAgain(net, part, classes).map((drawn) => logDensity(drawn, view)));
   const densities = whole.map((value, k) => {
     if (!each.length) return value;
     return (value + each.reduce((sum, part) => sum + part[k], 0) / each.length) / 2;
@@ -72,79 +76,63 @@ function logSumExp(values) {
 }
 
 function redrawing(stage, settings, numbers, figure) {
-  const { names, classes, colors, layout, side, pooled, threshold, lowest } = settings;
+  const { names, classes, layout, side, pooled, threshold, lowest } = settings;
   const count = layout.reduce((total, [, shape]) => total + shape.reduce((a, b) => a * b, 1), 0);
   const drawnSide = pooled ? side / 2 : side;
-  const width = drawnSide * drawnSide;
-  const masks = Array.from({ length: numbers.masks.shape[0] }, (_, i) =>
-    Float32Array.from(numbers.masks.values.subarray(i * width, (i + 1) * width)),
-  );
+  const halves = halvesOf(numbers.masks);
   const networks = []; // filled one by one, as they are written
   const place = (density) => clamp(density / lowest, 0, 1); // 0 is a perfect drawing
 
   /* What there is to see. */
-  const rows = names.map((name, task) => {
-    const drawn = classes[task].map((label) => {
+  const drawn = classes.map((labels) =>
+    labels.map((label) => {
       const canvas = make("canvas", { role: "img", "aria-label": `Drawn again as ${label}` });
-      const box = make("span", { class: "hl-drawn" }, canvas, make("span", {}, `as ${label}`));
-      return { canvas, box };
-    });
-    const mark = make("i", { class: "hl-mark" });
-    const amount = make("span", { class: "hl-amount" });
-    const believed = make("small", {});
-    const who = make("span", { class: "hl-who" }, name, believed);
-    const track = make("span", { class: "hl-track" }, make("i", { class: "hl-threshold" }), mark);
-    track.style.setProperty("--from", place(threshold));
-    const row = make("li", {}, who, ...drawn.map(({ box }) => box), track, amount);
-    row.style.setProperty("--task", colors[task]);
-    return { row, drawn, mark, amount, believed };
+      return { canvas, box: make("span", { class: "hl-drawn" }, canvas, make("span", {}, `as ${label}`)) };
+    }),
+  );
+  const sheet = answerSheet(settings, {
+    count,
+    column: make("span", { class: "hl-draws" }, "draws"),
+    ends: ["knows it", "log density", "does not"],
+    cellsOf: (task) => drawn[task].map(({ box }) => box),
   });
-  const head = `A hypernetwork wrote these networks in this page, ${count.toLocaleString("en")} weights each.`;
-  const axis = make("div", { class: "hl-axis", "aria-hidden": "true" });
-  axis.append(make("span", {}, "knows it"), make("span", { class: "hl-what" }, "log density"), make("span", {}, "does not"));
-  const labels = make("div", { class: "hl-labels", "aria-hidden": "true" });
-  labels.append(make("span", {}, "network for"), make("span", { class: "hl-draws" }, "draws"), axis);
-  const list = make("ul", {}, ...rows.map(({ row }) => row));
-  const asked = make("div", { class: "hl-asked" }, make("p", { class: "hl-head" }, head), labels, list);
-  const said = make("p", { class: "hl-said", role: "status" });
+  for (const track of sheet.tracks) {
+    track.prepend(make("i", { class: "hl-threshold" }));
+    track.style.setProperty("--from", place(threshold));
+  }
   const redraw = drawingPad(stage, settings, numbers, figure, ask);
-  stage.append(asked, said);
+  stage.append(...sheet.elements);
 
   /* What changes with the drawing. */
   function ask(image, shown) {
     const view = image && viewOf(image, side, pooled);
-    const answers = image ? networks.map((net) => judgedBy(net, view, masks, 2)) : [];
+    const parts = image && partsOf(view, halves);
+    const answers = image ? networks.map((net) => judgedBy(net, view, parts, 2)) : [];
+    const best = answers.map(({ densities }) => densities.indexOf(Math.max(...densities)));
     const densities = answers.map((answer) => logSumExp(answer.densities));
-    const all = answers.length === names.length;
     const most = Math.max(...densities);
-    const known = all && most >= threshold;
-    const chosen = known ? densities.indexOf(most) : -1;
+    const written = answers.length === names.length;
+    const chosen = written && most >= threshold ? densities.indexOf(most) : -1;
     const [paper, dark] = ["--paper", "--ink"].map((name) => color(figure, name));
-    rows.forEach(({ row, drawn, mark, amount, believed }, task) => {
-      const there = task in answers;
-      const best = there ? answers[task].densities.indexOf(Math.max(...answers[task].densities)) : -1;
-      drawn.forEach(({ canvas, box }, k) => {
-        const pixels = there ? answers[task].drawings[k] : null;
+    drawn.forEach((pair, task) =>
+      pair.forEach(({ canvas, box }, k) => {
+        const pixels = answers[task]?.drawings[k];
         const shade = (at) => (pixels ? clamp(pixels[at] / (pooled ? 2 : 1), 0, 1) : 0);
         paint(canvas, drawnSide, drawnSide, (x, y) => mix(paper, dark, shade(y * drawnSide + x)));
-        box.dataset.best = k === best;
-      });
-      amount.textContent = there ? densities[task].toFixed(1).replace("-", "−") : "";
-      mark.hidden = !there;
-      mark.style.setProperty("--at", there ? place(densities[task]) : 0);
-      believed.textContent = task === chosen ? "believed" : "";
-      row.dataset.believed = task === chosen;
-    });
-    const now = verdict();
-    if (said.textContent !== now) said.textContent = now;
+        box.dataset.best = k === best[task];
+      }),
+    );
+    const amounts = densities.map((density) => density.toFixed(1).replace("-", "−"));
+    const answer = chosen < 0 ? null : classes[chosen][best[chosen]];
+    sheet.show(densities.map(place), amounts, chosen, verdict(image, written, answer, chosen, shown));
+  }
 
-    function verdict() {
-      if (!image) return "Nothing is drawn yet.";
-      if (!all) return "The hypernetwork is writing …";
-      if (!known) return `None of these: no network draws it well enough.${judged(null, -1, shown, names)}`;
-      const answer = classes[chosen][answers[chosen].densities.indexOf(Math.max(...answers[chosen].densities))];
-      return `Believed is the network for ${names[chosen]}: it says ${answer}.${judged(answer, chosen, shown, names)}`;
-    }
+  function verdict(image, written, answer, chosen, shown) {
+    if (!image) return "Nothing is drawn yet.";
+    if (!written) return "The hypernetwork is writing …";
+    const right = judged(answer, chosen, shown, names);
+    if (chosen < 0) return `None of these: no network draws it well enough.${right}`;
+    return `Believed is the network for ${names[chosen]}: it says ${answer}.${right}`;
   }
 
   writeTasks(numbers, count, (flat) => {

@@ -154,6 +154,45 @@ function drawingPad(stage, { classes, side, box, first }, numbers, figure, ask) 
   return redraw;
 }
 
+// What the networks say, a row for each: its name, cells of its own, a mark on a scale, and an amount. `count` are the
+// weights of each network, `column` stands above the cells that cellsOf(task) makes, `ends` above the scale, from left to
+// right. show() gets the places on the scale, from 0 to 1, and the amounts of those that are written so far, which one is
+// believed, or -1, and a statement.
+function answerSheet({ names, colors }, { count, column, ends, cellsOf }) {
+  const rows = names.map((name, task) => {
+    const mark = make("i", { class: "hl-mark" });
+    const amount = make("span", { class: "hl-amount" });
+    const believed = make("small", {});
+    const who = make("span", { class: "hl-who" }, name, believed);
+    const track = make("span", { class: "hl-track" }, mark);
+    const row = make("li", {}, who, ...cellsOf(task), track, amount);
+    row.style.setProperty("--task", colors[task]);
+    return { row, track, mark, amount, believed };
+  });
+  const head = `A hypernetwork wrote these networks in this page, ${count.toLocaleString("en")} weights each.`;
+  const [left, middle, right] = ends;
+  const axis = make("div", { class: "hl-axis", "aria-hidden": "true" });
+  axis.append(make("span", {}, left), make("span", { class: "hl-what" }, middle), make("span", {}, right));
+  const labels = make("div", { class: "hl-labels", "aria-hidden": "true" });
+  labels.append(make("span", {}, "network for"), column, axis);
+  const list = make("ul", {}, ...rows.map(({ row }) => row));
+  const asked = make("div", { class: "hl-asked" }, make("p", { class: "hl-head" }, head), labels, list);
+  const said = make("p", { class: "hl-said", role: "status" });
+
+  function show(places, amounts, chosen, statement) {
+    rows.forEach(({ row, mark, amount, believed }, task) => {
+      const there = task in places;
+      amount.textContent = there ? amounts[task] : "";
+      mark.hidden = !there;
+      mark.style.setProperty("--at", there ? places[task] : 0);
+      believed.textContent = task === chosen ? "believed" : "";
+      row.dataset.believed = task === chosen;
+    });
+    if (said.textContent !== statement) said.textContent = statement;
+  }
+  return { elements: [asked, said], tracks: rows.map(({ track }) => track), show };
+}
+
 // What was shown, in words, and whether the answer to it is right: that of the network for the task chosen, or null where
 // none was believed.
 function judged(answer, chosen, shown, names) {
