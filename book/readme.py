@@ -22,6 +22,16 @@ BEGIN, END = "<!-- {}: written by book/readme.py -->\n", "<!-- end of {} -->\n"
 SHOWN = ("hnet", "hnet-iwr", "lstm-net", "lstm-net-iwr", "lstm-net-grow")
 BENCHMARKS = ("split-mnist", "permuted-mnist")
 INFERRED = ("cl2", "cl3")
+ALT = (
+    "The paper's claims of the form A over B in six panels, Split MNIST and Permuted MNIST in three scenarios: a "
+    "tick at the paper's difference, a mark with an interval at ours, whose look says whether the claim holds"
+)
+WIDTH = 520  # of the picture on a page, in pixels; the file has more of them for finer screens
+CAPTION = (
+    "Ticks: the difference of the paper's means, in points. Marks: ours over common seeds, with its 95% interval.\n"
+    "The verdict is by a paired t test, corrected for all claims of one table (Holm). In CL1 the task is given,\n"
+    "in CL2 and CL3 it is inferred.\n"
+)
 
 Claims = dict[tuple[str, str, str, str], Comparison]
 
@@ -76,19 +86,6 @@ def sentences(records: Sequence[hl.Result]) -> str:
     )
 
 
-def picture(path: str) -> str:
-    alt = (
-        "The paper's claims of the form A over B in six panels, Split MNIST and Permuted MNIST in three scenarios: a "
-        "tick at the paper's difference, a mark with an interval at ours, whose look says whether the claim holds"
-    )
-    return (
-        f"![{alt}]({path})\n\n"
-        "Ticks: the difference of the paper's means, in points. Marks: ours over common seeds, with its 95% interval.\n"
-        "The verdict is by a paired t test, corrected for all claims of one table (Holm). In CL1 the task is given,\n"
-        "in CL2 and CL3 it is inferred.\n"
-    )
-
-
 def table(records: Sequence[hl.Result]) -> str:
     """Paper and measured side by side, in per cent, with interval, gap and verdict."""
     cells = {(c.method, c.scenario): c for c in hl.tables.table(1, records) if c.benchmark == "split-mnist"}
@@ -111,10 +108,12 @@ def table(records: Sequence[hl.Result]) -> str:
 def pages(records: Sequence[hl.Result]) -> dict[Path, dict[str, str]]:
     """The parts of each page by their name in the page's marks."""
     readme, front = ROOT / "README.md", ROOT / "book" / "intro.md"
-    said = sentences(records)
+    below = f"{CAPTION}\n{sentences(records)}"
+    on_github = f'<img src="book/figures/claims.png" alt="{ALT}" width="{WIDTH}">\n\n'
+    in_book = f"```{{image}} figures/claims.png\n:alt: {ALT}\n:width: {WIDTH}px\n```\n\n"
     return {
-        readme: {"claims": f"{picture('book/figures/claims.png')}\n{said}", "results": table(records)},
-        front: {"claims": f"{picture('figures/claims.png')}\n{said}"},
+        readme: {"claims": on_github + below, "results": table(records)},
+        front: {"claims": in_book + below},
     }
 
 

@@ -40,8 +40,19 @@ STYLE: Any = {
 }
 
 
-def new(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6) -> tuple[Figure, np.ndarray]:
-    """A figure in the book's style and its axes, an array ``[rows, columns]``."""
+WIDTH = 4.8
+"""Of a figure in inches: on a phone, whose column has 326 pixels, a label of 10 points still has 9 pixels."""
+
+
+def new(rows: int = 1, columns: int = 1, width: float = WIDTH, height: float = 3.1) -> tuple[Figure, np.ndarray]:
+    """A figure in the book's style and its axes, an array ``[rows, columns]``.
+
+    Args:
+        rows: of axes.
+        columns: of axes.
+        width: in inches. In a wider figure labels of 10 points cannot be read on a phone, see `WIDTH`.
+        height: in inches.
+    """
     # Loads the backend. A notebook's turns interactive mode on as it loads; within rc_context that would be undone at
     # the end, and only the first figure of a notebook would be shown.
     plt.draw_if_interactive()
@@ -64,12 +75,12 @@ def accuracy_matrix(matrix: AccuracyMatrix, names: Sequence[str] | None = None, 
     names = names or [str(number + 1) for number in range(tasks)]
     table = pd.DataFrame(100 * np.array(matrix, dtype=float), names, names)
     if ax is None:
-        ax = new(width=1.6 + 0.75 * tasks, height=1.1 + 0.6 * tasks)[1][0, 0]
+        ax = new(width=1.4 + 0.68 * tasks, height=1.1 + 0.6 * tasks)[1][0, 0]
     ax.grid(False)
     learnt = np.tril(np.ones(table.shape, dtype=bool))
     cells: Any = {"annot": True, "fmt": ".1f", "vmin": 0, "vmax": 100, "cbar": False, "ax": ax}
-    sns.heatmap(table, mask=~learnt, cmap="cividis", annot_kws={"fontsize": 10}, **cells)
-    sns.heatmap(table, mask=learnt, cmap=["white"], annot_kws={"fontsize": 10, "color": "#767676"}, **cells)
+    sns.heatmap(table, mask=~learnt, cmap="cividis", annot_kws={"fontsize": 11}, **cells)
+    sns.heatmap(table, mask=learnt, cmap=["white"], annot_kws={"fontsize": 11, "color": "#767676"}, **cells)
     ax.tick_params("y", rotation=0)
     ax.set(xlabel="accuracy on task, %", ylabel="after learning task")
     return _figure(ax)
@@ -178,29 +189,27 @@ def claims(comparisons: Iterable[Comparison]) -> Figure:
 
     A mark is our mean difference in points over the seeds that both methods have, with its 95% confidence interval; its
     look is the verdict. A tick is the difference of the paper's means. Differences are of hundredths of a point up to
-    tens of points, so the axis is logarithmic on both sides of 0, and linear between -0.1 and 0.1.
+    tens of points, so the axis is linear between -0.1 and 0.1 and logarithmic outside, with ticks at 0.1, 1 and 10.
 
     Args:
         comparisons: as `hyperlearn.tables.claims` gives them; the order of rows and columns is theirs.
     """
     table = pd.DataFrame({**vars(c), "verdict": c.verdict, "interval": c.interval} for c in comparisons)
-    table["claim"] = [f"{method_name(c.better)} over {method_name(c.worse)}" for c in table.itertuples()]
+    table["claim"] = [f"{method_name(c.better)}\nover {method_name(c.worse)}" for c in table.itertuples()]
     table["row"] = table.groupby(["benchmark", "scenario"]).cumcount()
     benchmarks, scenarios = table.benchmark.unique(), table.scenario.unique()
     rows = sum(table[table.benchmark == name].row.max() + 1 for name in benchmarks)
-    figure, axes = new(len(benchmarks), len(scenarios), width=7.0, height=0.23 * rows + 0.7 * len(benchmarks) + 0.5)
+    figure, axes = new(len(benchmarks), len(scenarios), height=0.36 * (rows + len(benchmarks)) + 1.2)
     for (i, benchmark), (j, scenario) in product(enumerate(benchmarks), enumerate(scenarios)):
         ax = axes[i, j]
         _claims(ax, table[(table.benchmark == benchmark) & (table.scenario == scenario)])
-        ax.set_title(f"{benchmark.title().replace('-', ' ').replace('Mnist', 'MNIST')}, {scenario.upper()}", fontsize=9)
+        ax.set_title(scenario.upper())
         if j:
             ax.set_yticklabels([])
-    axes[-1, len(scenarios) // 2].set_xlabel("difference, points (left of 0: the claim's reverse)", fontsize=9)
+    figure.supxlabel("difference, points (left of 0: the claim's reverse)", fontsize=11)
     marks = {name: mark for ax in axes.flat for mark, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = [name for name in ("paper", *OUTCOMES) if name in marks]
-    figure.legend(
-        [marks[name] for name in order], order, loc="outside upper center", ncols=len(order), fontsize=9, frameon=False
-    )
+    order = [name for name in ("paper", *OUTCOMES, "not run") if name in marks]
+    figure.legend([marks[name] for name in order], order, loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -219,15 +228,18 @@ def _claims(ax: Axes, table: pd.DataFrame) -> None:
         ends = known.interval.to_list()
         ax.hlines(known.row, [low for low, _ in ends], [high for _, high in ends], color=look["color"], zorder=2)
     for row in table.row[table.verdict == "not run"]:
-        ax.text(0.03, row, "not run", va="center", color="#595959", fontsize=7, transform=ax.get_yaxis_transform())
+        ax.axhspan(row - 0.5, row + 0.5, color="#eeeeee", linewidth=0, zorder=0, label="not run")
     if legend := ax.get_legend():
         legend.remove()
-    ax.set_yticks(table.row, table.claim, fontsize=8)
+    benchmark = table.benchmark.iloc[0].title().replace("-", " ").replace("Mnist", "MNIST")
+    ax.set_yticks([-1, *table.row], [benchmark, *table.claim], fontsize=10, linespacing=0.9)
+    ax.get_yticklabels()[0].set_fontweight("bold")
     ax.axvline(0, color="black", linewidth=1, zorder=1)
     ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
-    ax.set_xticks([-10, -1, -0.1, 0.1, 1, 10], ["-10", "-1", "-.1", ".1", "1", "10"], fontsize=8)
-    ax.minorticks_off()
-    ax.set(xlim=(-40, 80), ylim=(len(table) - 0.5, -0.5), xlabel="", ylabel="")
+    ax.set_xticks([-10, 0, 10], ["-10", "0", "10"])
+    ax.set_xticks([-1, -0.1, 0.1, 1], minor=True)
+    ax.grid(visible=True, axis="x", which="minor", linewidth=0.4)
+    ax.set(xlim=(-40, 80), ylim=(len(table) - 0.5, -1.5), xlabel="", ylabel="")
 
 
 def kept_values(result: Result) -> list[int]:
@@ -268,13 +280,14 @@ def memory_over_tasks(runs: Mapping[str, Sequence[Result]], ax: Axes | None = No
 def images(pictures: Tensor, titles: Sequence[str] | None = None, columns: int = 10) -> Figure:
     """A grid of gray images ``[n, h, w]``, dark on light."""
     rows = -(-len(pictures) // columns)
-    figure, axes = new(rows, columns, width=0.8 * columns, height=(0.8 + (0.25 if titles else 0)) * rows)
+    side = min(0.8, WIDTH / columns)
+    figure, axes = new(rows, columns, width=side * columns, height=(side + (0.25 if titles else 0)) * rows)
     for number, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if number < len(pictures):
             ax.imshow(pictures[number].numpy(force=True), cmap="gray_r")
             if titles:
-                ax.set_title(titles[number], fontsize=9)
+                ax.set_title(titles[number], fontsize=10)
     return figure
 
 

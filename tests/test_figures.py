@@ -14,6 +14,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from narrowing import narrow
 
 import hyperlearn as hl
@@ -30,6 +31,29 @@ def _close() -> None:
 def axes_of(figure: Figure) -> list[Any]:
     """They hold what the figure put there, and Matplotlib's types say what might be there."""
     return list(figure.axes)
+
+
+def smallest_label(figure: Figure) -> float:
+    """In pixels, where the figure, with a tenth of an inch around it, is as wide as a phone's column of text."""
+    figure.draw_without_rendering()
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    points = 72 * (figure.get_size_inches()[0] + 0.2)
+    return min(narrow(float, text.get_fontsize()) for text in shown) * 326 / points
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.accuracy_matrix(np.eye(5).tolist()),
+        lambda: plots.accuracy_over_time({"finetune": RUNS}, chance=0.1),
+        lambda: plots.average_accuracy({"finetune": RUNS}),
+        lambda: plots.memory_over_tasks({"hnet": [hl.run("hnet", hl.benchmarks.split_digits(), iterations=1)]}),
+        lambda: plots.claims(tables.claims(1, "split-mnist", [])),
+        lambda: plots.images(torch.zeros(10, 8, 8), ["a"] * 10),
+    ],
+)
+def test_labels_can_be_read_on_a_phone(draw: Callable[[], Figure]) -> None:
+    assert smallest_label(draw()) >= 9
 
 
 def test_accuracy_matrix_writes_every_cell() -> None:
@@ -141,20 +165,22 @@ def test_claims_show_the_papers_difference_and_our_interval() -> None:
     figure = plots.claims([*some, *other])
     first, second = axes_of(figure)
     assert [text.get_text() for text in first.get_yticklabels()] == [
-        "LSTM_NET over HNET", "LSTM_NET over DGR+distill", "LSTM_NET over HNET",
+        "Split MNIST", "LSTM_NET\nover HNET", "LSTM_NET\nover DGR+distill", "LSTM_NET\nover HNET",
     ]  # fmt: skip
-    assert [ax.get_title() for ax in (first, second)] == ["Split MNIST, CL1", "Split MNIST, CL2"]
+    assert [ax.get_title() for ax in (first, second)] == ["CL1", "CL2"]
     assert marks(first) == {
         "paper": [(0.03, 0), (0.03, 1)], "holds": [(0.5, 0)], "reversed": [(-2.0, 1)], "undecided": [(0.01, 2)],
     }  # fmt: skip
     ends = [bar[:, 0].tolist() for lines in first.collections if isinstance(lines, LineCollection)
             for bar in lines.get_segments()]  # fmt: skip
     assert ends == [pytest.approx(c.interval) for c in some]
-    assert [text.get_text() for text in second.texts] == ["not run"]
+    (shaded,) = [patch for patch in second.patches if patch.get_label() == "not run"]
+    assert shaded.get_y() == 0.5  # the second row
+    assert not [patch for patch in first.patches if patch.get_label() == "not run"]
     assert marks(second) == {"paper": [(0.03, 0), (0.03, 1)], "one run": [(3.0, 0)]}
     assert not [lines for lines in second.collections if isinstance(lines, LineCollection) and lines.get_segments()]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "paper", "holds", "reversed", "undecided", "one run",
+        "paper", "holds", "reversed", "undecided", "one run", "not run",
     ]  # fmt: skip
 
 

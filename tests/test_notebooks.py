@@ -1,5 +1,6 @@
 """Every chapter keeps the form that reads well in the built page and in plain Jupyter; test_colab.py is about Colab."""
 
+import base64
 import io
 import itertools
 import re
@@ -12,6 +13,9 @@ import pytest
 from jupyter_client.manager import KernelManager
 from loading import load
 from nbformat import NotebookNode
+from PIL import Image
+
+from hyperlearn import plots
 
 BOOK = Path(__file__).parents[1] / "book"
 COLAB = "https://colab.research.google.com/github/hyperlearn-book/hyperlearn/blob/main/book"
@@ -84,6 +88,24 @@ def test_images_have_alternative_text(path: Path) -> None:
     for text in markdown(notebook):
         assert images_without_alt(text) == []
         assert re.findall(r"!\[\s*\]\(.*?\)", text) == []
+
+
+def widths(output: NotebookNode) -> Iterator[int]:
+    """Of the images in an output, in pixels."""
+    data = output.get("data", {})
+    stored = re.findall(r"data:image/png;base64,([\w+/=]+)", data.get("text/html", ""))
+    for image in [*stored, *([data["image/png"]] if "image/png" in data else [])]:
+        with Image.open(io.BytesIO(base64.b64decode(image))) as opened:
+            yield opened.width
+
+
+@every_chapter
+def test_labels_can_be_read_on_a_phone(path: Path) -> None:
+    """A figure that is wider than the library's is shrunk more, and its labels with it."""
+    widest = (plots.WIDTH + 0.2) * plots.STYLE["figure.dpi"]
+    for cell in code_cells(path):
+        assert [width for output in cell.outputs for width in widths(output) if width > widest] == [], cell.source
+        assert [size for size in re.findall(r"fontsize=(\d+)", cell.source) if int(size) < 10] == [], cell.source
 
 
 @pytest.mark.parametrize("path", [p for p in run.chapters() if p.stem[:2] != "07"], ids=lambda path: path.stem)

@@ -103,7 +103,7 @@ class CompressionRatio(LiveFigure):
 
     def still(self) -> Figure:
         """What is shown where no script runs: the first target and the chunked hypernetwork."""
-        figure, ((axes,),) = plots.new(width=7, height=3.4)
+        figure, ((axes,),) = plots.new()
         size, width = self.size, int(str(KINDS[0]["width"]))
         fixed = self.tasks * self.task_dim + (self.task_dim + self.chunk_dim + 1 + width + 1) * width
         chunks = np.geomspace(SMALLEST, size, 160)

@@ -100,7 +100,7 @@ class CostOverTasks(LiveFigure):
 
     def still(self) -> Figure:
         """What is shown where no script runs: the first hypernetwork with its own chunk size."""
-        figure, ((kept, work),) = plots.new(1, 2, width=9, height=3.4)
+        figure, ((kept,), (work,)) = plots.new(2, 1, height=6.4)
         sizes, ours = self.sizes(), parts(next(iter(self.hypernets.values())))
         old = np.geomspace(1, MOST, 60)
         chunks = -(-sizes["size"] // ours["chunk"])
@@ -118,9 +118,9 @@ class CostOverTasks(LiveFigure):
         for (label, (numbers, products)), marker in zip(lines.items(), ("-.", "-", "--", ":"), strict=True):
             kept.loglog(old, numbers / sizes["size"], marker, label=label, linewidth=2)
             work.loglog(old, products / (sizes["batch"] * sizes["perImage"]), marker, label=label, linewidth=2)
-        kept.set(xlabel="old tasks", ylabel="kept, in target networks")
+        kept.set(ylabel="kept, in target networks")
         work.set(xlabel="old tasks", ylabel="multiplications a step, in batches")
-        kept.legend(fontsize=9)
+        kept.legend()
         return figure
 
 

@@ -126,7 +126,7 @@ class DrawADigit(Sketch):
         logits = self.logits(self.examples.images[self.start : self.start + 1])[:, 0]
         doubts = entropy(logits)
         powers = doubts.clamp(min=10.0**self.lowest).log10()
-        figure, ((left, right),) = plots.new(1, 2, width=7, height=2.8)
+        figure, ((left, right),) = plots.new(1, 2, height=2.6)
         left.imshow(self.examples.images[self.start].numpy(), cmap="gray_r")
         left.grid(False)
         left.set_axis_off()
@@ -137,7 +137,7 @@ class DrawADigit(Sketch):
         labels[doubts.argmin()] += ", believed"
         right.barh(labels, -powers.numpy(), color=plots.PALETTE[: len(labels)])
         right.invert_yaxis()
-        right.set(xlabel="how sure: −log₁₀ of the entropy", title="network: its answer")
+        right.set(xlabel="−log₁₀ of the entropy", title="network: its answer")
         return figure
 
 
@@ -194,11 +194,11 @@ class DrawItAgain(Sketch):
     def still(self) -> Figure:
         image = self.examples.images[self.start]
         densities = self.logits(image[None])[:, 0].logsumexp(-1)
-        figure, axes = plots.new(2, 1 + len(self.names), width=7, height=2.8)
+        figure, axes = plots.new(2, 1 + len(self.names), height=2.4)
         for ax in axes.flat:
             ax.set_axis_off()
         axes[0, 0].imshow(image.numpy(), cmap="gray_r")
-        axes[0, 0].set_title("the image", fontsize=10)
+        axes[0, 0].set_title("the image")
         for task, two in enumerate(self.classes):
             with torch.no_grad(), swapped(self.target, self.hypernet(task)):
                 drawn = self.autoencoder.reconstruct(image[None])[0]
@@ -206,5 +206,5 @@ class DrawItAgain(Sketch):
                 ax = axes[k, 1 + task]
                 ax.imshow(drawn[k].numpy(), cmap="gray_r", vmin=0, vmax=1)
                 best = task == int(densities.argmax())
-                ax.set_title(f"as {label}", fontsize=10, weight="bold" if best else None)
+                ax.set_title(f"as {label}", weight="bold" if best else None)
         return figure

@@ -90,7 +90,7 @@ class PinnedCurve(LiveFigure):
 
     def still(self) -> Figure:
         """What is shown where no script runs: the three curves at the start."""
-        figure, ((axes,),) = plots.new(width=7, height=3.6)
+        figure, ((axes,),) = plots.new()
         at = torch.linspace(-REACH, REACH, 121)[:, None]
         styles = ((":", "#57606a"), ("-.", plots.PALETTE[1]), ("-", plots.PALETTE[0]))
         for (label, net), (style, color) in zip(self.curves().items(), styles, strict=True):
@@ -99,7 +99,7 @@ class PinnedCurve(LiveFigure):
             axes.plot(embedding, value, "o", color="black", markersize=9)
             axes.annotate(f"task {task}", (embedding, value), textcoords="offset points", xytext=(8, 8))
         axes.set(xlabel="embedding e", ylabel="generated parameter", ylim=(-HEIGHT, HEIGHT))
-        axes.legend(loc="lower right", fontsize=9)
+        axes.legend(loc="lower right")
         return figure
 
 

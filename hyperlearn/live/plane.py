@@ -124,7 +124,7 @@ class EmbeddingPlane(LiveFigure):
     def still(self) -> Figure:
         """What is shown where no script runs: the figure as it begins."""
         params = self.written(self.embeddings[self.start])
-        figure, ((left, middle, right),) = plots.new(1, 3, width=9, height=3.2)
+        figure, ((left, middle), (right, rest)) = plots.new(2, 2, height=4.8)
         best, task = self.maps.max(0)
         shade = (((best - 60) / 40).clamp(0, 1) ** 2 * 0.55)[..., None]
         colors = torch.tensor([to_rgb(color) for color in plots.PALETTE[: len(self.names)]])
@@ -135,7 +135,7 @@ class EmbeddingPlane(LiveFigure):
             interpolation="bilinear",
         )
         for (x, y), name in zip(self.embeddings.tolist(), self.names, strict=True):
-            left.text(x, y + 0.1 * self.reach, name, ha="center", va="bottom", fontsize=9)
+            left.text(x, y + 0.1 * self.reach, name, ha="center", va="bottom")
         left.plot(*self.embeddings[self.start].tolist(), "ko", markersize=12)
         left.set_title("two numbers", fontsize=11)
         weights, side = next(iter(params.values())), self.tests[0].images.shape[-1]
@@ -153,8 +153,8 @@ class EmbeddingPlane(LiveFigure):
         right.barh(self.names, scores, color=plots.PALETTE[: len(scores)])
         right.axvline(50, color="black", linestyle="--", linewidth=1)
         right.invert_yaxis()
-        right.set_title("and what they read rightly, %", fontsize=11)
-        for axes in (left, middle):
+        right.set_title("and what they read rightly, %", fontsize=11, loc="left")
+        for axes in (left, middle, rest):
             axes.grid(False)
             axes.set_axis_off()
         return figure

@@ -79,8 +79,8 @@ class TwoValleys(LiveFigure):
 
     def still(self) -> Figure:
         """What is shown where no script runs: the paths for a valley along the axes and for a tilted one."""
-        figure, (panels,) = plots.new(1, 2, width=9, height=3.9)
-        for axes, tilt in zip(panels, TILTS, strict=True):
+        figure, panels = plots.new(2, 1, height=8.4)
+        for axes, tilt in zip(panels[:, 0], TILTS, strict=True):
             angle = np.deg2rad(tilt)
             turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
             first = turn @ np.diag(self.curvatures) @ turn.T
@@ -101,7 +101,7 @@ class TwoValleys(LiveFigure):
                 *best, "*", color=plots.PALETTE[2], markersize=15, markeredgecolor="black", label="best for both", ls=""
             )
             axes.set(title=f"tilted by {tilt}°", xlabel="weight 1", ylabel="weight 2", aspect="equal")
-        panels[0].legend(loc="upper left", fontsize=9)
+        panels[0, 0].legend(loc="upper left")
         return figure
 
     def minimum(self, importance: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
