@@ -188,8 +188,9 @@ def claims(comparisons: Iterable[Comparison]) -> Figure:
     """Claims "A over B", a row for each, a column for each scenario, panels one below the other for benchmarks.
 
     A mark is our mean difference in points over the seeds that both methods have, with its 95% confidence interval; its
-    look is the verdict. A tick is the difference of the paper's means. Differences are of hundredths of a point up to
-    tens of points, so the axis is linear between -0.1 and 0.1 and logarithmic outside, with ticks at 0.1, 1 and 10.
+    look is the verdict. A tick is the difference of the paper's means. Where nothing was run, the row is shaded.
+    Differences are of hundredths of a point up to tens of points, so the axis is linear between -0.1 and 0.1 and
+    logarithmic outside, with ticks at 0.1, 1 and 10.
 
     Args:
         comparisons: as `hyperlearn.tables.claims` gives them; the order of rows and columns is theirs.

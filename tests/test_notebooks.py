@@ -119,6 +119,11 @@ def test_a_drawing_explains_the_mechanism(path: Path) -> None:
 
 
 @every_chapter
+def test_a_figure_moves(path: Path) -> None:
+    assert any(re.search(r"hl\.widgets\.(slider|sequence)\(|hl\.live\.[A-Z]", cell.source) for cell in code_cells(path))
+
+
+@every_chapter
 def test_opens_on_colab(path: Path) -> None:
     first = next(cell for cell in run.read(path).cells if cell.cell_type == "markdown")
     assert f"({COLAB}/{path.name})" in first.source

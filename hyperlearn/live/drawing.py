@@ -198,7 +198,7 @@ class DrawItAgain(Sketch):
         for ax in axes.flat:
             ax.set_axis_off()
         axes[0, 0].imshow(image.numpy(), cmap="gray_r")
-        axes[0, 0].set_title("the image")
+        axes[0, 0].set_title("image")
         for task, two in enumerate(self.classes):
             with torch.no_grad(), swapped(self.target, self.hypernet(task)):
                 drawn = self.autoencoder.reconstruct(image[None])[0]
