@@ -100,19 +100,29 @@ def test_at_least_six_chapters_have_controls() -> None:
 def test_each_slider_of_a_chapter_computes_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(up_to_controls(path), monkeypatch) as reader:
         sliders, buttons = reader.widgets("SliderModel"), reader.widgets("ButtonModel")
-        assert sliders
-        drawn = [images(reader.press(button)) for button in buttons]
-        for slider, state in sliders.items():
-            start = {name: state[name] for name in ("index", "value") if name in state}
-            shown = reader.move(slider, **other(state))
-            for button in buttons:
-                assert not images(shown)  # it waits for the button
-                shown = reader.press(button)
-            assert not [content for content in shown if "ename" in content or content.get("name") == "stderr"], shown
-            assert images(shown)
-            assert images(shown) not in drawn, state["description"]
-            drawn.append(images(shown))
-            reader.move(slider, **start)  # where another slider may change nothing, as between two equal digits
+        boxes = [state["children"] for state in reader.widgets("VBoxModel").values()]
+        assert boxes
+        for box in boxes:
+            inside = [child.removeprefix("IPY_MODEL_") for child in box]
+            moved = {name: sliders[name] for name in inside if name in sliders}
+            assert moved
+            check(reader, moved, [name for name in inside if name in buttons])
+
+
+def check(reader: Reader, sliders: dict[str, dict[str, Any]], buttons: list[str]) -> None:
+    """Moves each slider of one set of controls alone."""
+    drawn = [images(reader.press(button)) for button in buttons]
+    for slider, state in sliders.items():
+        start = {name: state[name] for name in ("index", "value") if name in state}
+        shown = reader.move(slider, **other(state))
+        for button in buttons:
+            assert not images(shown)  # it waits for the button
+            shown = reader.press(button)
+        assert not [content for content in shown if "ename" in content or content.get("name") == "stderr"], shown
+        assert images(shown)
+        assert images(shown) not in drawn, state["description"]
+        drawn.append(images(shown))
+        reader.move(slider, **start)  # where another slider may change nothing, as between two equal digits
 
 
 def test_the_function_is_called_with_what_the_controls_say(monkeypatch: pytest.MonkeyPatch) -> None:
