@@ -19,6 +19,7 @@ from narrowing import narrow
 
 import hyperlearn as hl
 from hyperlearn import plots, tables, widgets
+from hyperlearn.drawings import grammar
 
 RUNS = [hl.run("finetune", hl.benchmarks.split_digits(), "cl3", seed, iterations=5, target="mlp-10") for seed in (0, 1)]
 
@@ -38,7 +39,8 @@ def smallest_label(figure: Figure) -> float:
     figure.draw_without_rendering()
     shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     points = 72 * (figure.get_size_inches()[0] + 0.2)
-    return min(narrow(float, text.get_fontsize()) for text in shown) * 326 / points
+    column = grammar.WIDTH - 16  # the dark theme keeps 8 pixels free on either side
+    return min(narrow(float, text.get_fontsize()) for text in shown) * column / points
 
 
 @pytest.mark.parametrize(
