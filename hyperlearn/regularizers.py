@@ -3,16 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar, Literal, TypeGuard
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
 from .errors import InputError
-from .hypernets.base import EmbeddingHypernet, SharedHead, join_chunks
-from .swap import call_with
+from .hypernets.base import EmbeddingHypernet
+from .remembered import Features, Gram, Memory, Targets, writes_by_one_head
 from .tensor_files import check_alike
 
 MOST_TASKS = 10
@@ -63,7 +62,7 @@ class _TaskRegularizer(Regularizer):
     form = "auto"
     """Whether another way of remembering may take the place of one that ceases to hold."""
 
-    def __init__(self, hypernet: EmbeddingHypernet, beta: float, memory: "_Memory") -> None:
+    def __init__(self, hypernet: EmbeddingHypernet, beta: float, memory: Memory) -> None:
         if not 0 <= beta < float("inf"):
             raise InputError(f"beta must be a number >= 0, got {beta}")
         if not isinstance(hypernet, EmbeddingHypernet):
@@ -84,10 +83,10 @@ class _TaskRegularizer(Regularizer):
     def hold(self, task: int) -> None:
         """Take what the hypernetwork writes now for what to hold on to, for ``task`` and all remembered before."""
         with _full_precision(self.hypernet):
-            if isinstance(self.memory, _Features) and not writes_by_one_head(self.hypernet):
+            if isinstance(self.memory, Features) and not writes_by_one_head(self.hypernet):
                 if self.form == "gram":
                     raise InputError(f"{type(self.hypernet).__name__} has ceased to write by one linear head; use auto")
-                self.memory = _Targets(self.hypernet)
+                self.memory = Targets(self.hypernet)
             self.tasks.append(task)
             self.memory.store(self.hypernet.index(self.tasks))
 
@@ -113,8 +112,8 @@ class _TaskRegularizer(Regularizer):
         """The inverse of `state_dict`; raises `InputError` for the state of a regularizer of another form."""
         device, memory = self.hypernet.task_embeddings.device, state["memory"]
         if self.form == "auto" and "targets" in memory:
-            self.memory = _Targets(self.hypernet)  # its hypernetwork had ceased to write by one head
-        if memory and ("targets" in memory) != isinstance(self.memory, _Targets):
+            self.memory = Targets(self.hypernet)  # its hypernetwork had ceased to write by one head
+        if memory and ("targets" in memory) != isinstance(self.memory, Targets):
             raise InputError("this is the state of a regularizer of another form, which remembers other tensors")
         self.tasks = list(state["tasks"])
         self.memory.tensors = {name: tensor.to(device) for name, tensor in memory.items()}
@@ -187,16 +186,16 @@ class OutputRegularizer(_TaskRegularizer):
     ) -> None:
         if form not in ("auto", "gram", "direct"):
             raise InputError(f"no form {form!r}; there are auto, gram and direct")
-        memory: _Targets | _Gram
+        memory: Targets | Gram
         if form != "direct" and writes_by_one_head(hypernet):
-            memory = _Gram(hypernet)
+            memory = Gram(hypernet)
         elif form == "gram":
             raise InputError(f"the Gram form needs a hypernetwork with one linear head, not {type(hypernet).__name__}")
         else:
-            memory = _Targets(hypernet)
+            memory = Targets(hypernet)
         super().__init__(hypernet, beta, memory)
         self.form = form
-        self.memory: _Targets | _Gram = memory
+        self.memory: Targets | Gram = memory
         self.most = MOST_TASKS if form == "auto" else None
 
     def remember(self, task: int) -> None:
@@ -275,7 +274,7 @@ class ImportanceWeightedRegularizer(_TaskRegularizer):
     ) -> None:
         if normalization not in ("none", "mean"):
             raise InputError(f"no normalization {normalization!r}; there are none and mean")
-        memory = _Features(hypernet) if writes_by_one_head(hypernet) else _Targets(hypernet)
+        memory = Features(hypernet) if writes_by_one_head(hypernet) else Targets(hypernet)
         super().__init__(hypernet, beta, memory)
         self.normalization = normalization
         self.exact = exact
@@ -350,212 +349,6 @@ class ImportanceWeightedRegularizer(_TaskRegularizer):
 def _full_precision(hypernet: EmbeddingHypernet) -> AbstractContextManager[Any]:
     """No autocast within: it would round the parameters that a penalty takes the differences of."""
     return torch.autocast(hypernet.task_embeddings.device.type, enabled=False)
-
-
-class _BothWays(torch.nn.Module):
-    """What a hypernetwork writes for its first embedding, and what its head makes of its features, ``[2, N]``."""
-
-    def __init__(self, hypernet: SharedHead) -> None:
-        super().__init__()
-        self.hypernet = hypernet
-
-    def forward(self) -> Tensor:
-        hypernet: Any = self.hypernet
-        embedding, head = hypernet.task_embeddings[:1], hypernet.head
-        # Not head(...): the Gram form reads the weights, and a hook would be passed over.
-        chunks = torch.nn.functional.linear(hypernet.features(embedding), head.weight, head.bias)
-        return torch.cat([hypernet.write(embedding), join_chunks(chunks, hypernet.layout.numel)])
-
-
-@torch.no_grad()
-def writes_by_one_head(hypernet: EmbeddingHypernet) -> TypeGuard[SharedHead]:
-    """Whether it is a `SharedHead` that writes what a `SharedHead` writes: a subclass may do something else.
-
-    Both ways of writing are compared at the present weights and at three others, since a part that starts at zero does
-    not show at the start.
-    """
-    if not (
-        isinstance(getattr(hypernet, "head", None), torch.nn.Linear) and callable(getattr(hypernet, "features", 0))
-    ):
-        return False
-    both = _BothWays(hypernet)  # type: ignore[arg-type]  # as far as its parts go
-    generator = torch.Generator().manual_seed(0)  # the run's own random numbers stay as they are
-    for scale in (0.0, 0.01, 0.1, 1.0):
-        moved = {
-            name: p + scale * torch.randn(p.shape, generator=generator).to(p.device, p.dtype)
-            for name, p in both.named_parameters()
-        }
-        try:
-            written, by_head = call_with(both, moved)
-        except (RuntimeError, TypeError, ValueError):  # features of another shape, or that need more than an embedding
-            return False
-        if written.is_meta:
-            return True  # there are no numbers to compare
-        if not torch.allclose(written, by_head, rtol=1e-4, atol=1e-5 * float(by_head.abs().max())):
-            return False
-    return True
-
-
-class _Memory(ABC):
-    """What the hypernetwork wrote for the remembered tasks when the last of them ended."""
-
-    def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
-        self.numbers: Tensor  # [T], the remembered tasks
-
-    @abstractmethod
-    def store(self, numbers: Tensor) -> None:
-        """Take what is written now for the tasks ``numbers``."""
-
-    @abstractmethod
-    def target(self, i: int) -> Tensor:
-        """The parameters ``[N]`` of the i-th remembered task."""
-
-
-class _Targets(_Memory):
-    """The parameters themselves: [T, N]."""
-
-    def __init__(self, hypernet: EmbeddingHypernet) -> None:
-        super().__init__()
-        self.hypernet = hypernet
-
-    @torch.no_grad()
-    def store(self, numbers: Tensor) -> None:
-        self.numbers = numbers
-        self.tensors = {"targets": self.hypernet.write(self.hypernet.task_embeddings[numbers])}
-
-    def target(self, i: int) -> Tensor:
-        return self.tensors["targets"][i]
-
-    def distance(self, which: Tensor | None = None) -> Tensor:
-        """Squared distance from what is written now, summed over the remembered tasks, or over those in ``which``."""
-        numbers, targets = self.numbers, self.tensors["targets"]
-        if which is not None:
-            numbers, targets = numbers[which], targets[which]
-        return (self.hypernet.write(self.hypernet.task_embeddings.detach()[numbers]) - targets).square().sum()
-
-
-class _Features(_Memory):
-    """Features [T, n_chunks, d1] and the head, from which the parameters can be written again."""
-
-    def __init__(self, hypernet: SharedHead) -> None:
-        super().__init__()
-        self.hypernet = hypernet
-
-    @torch.no_grad()
-    def store(self, numbers: Tensor) -> None:
-        self.numbers = numbers
-        head = self.hypernet.head
-        self.tensors = {
-            "features": self.hypernet.features(self.hypernet.task_embeddings[numbers]),
-            "weight": head.weight.clone(),
-        }
-        if head.bias is not None:
-            self.tensors["bias"] = head.bias.clone()
-
-    @torch.no_grad()
-    def target(self, i: int) -> Tensor:
-        old = self.tensors
-        chunks = torch.nn.functional.linear(old["features"][i], old["weight"], old.get("bias"))
-        return chunks.flatten()[: self.hypernet.layout.numel]
-
-
-class _Gram(_Features):
-    """The same, and the squared distance from it without writing anything."""
-
-    @torch.no_grad()
-    def store(self, numbers: Tensor) -> None:
-        super().store(numbers)
-        weight = self.tensors["weight"]
-        parts = weight[: self.rest], weight[self.rest :]
-        self.tensors["squares"] = torch.stack([part.T @ part for part in parts])
-
-    @property
-    def rest(self) -> int:
-        """Rows of the head that the last chunk uses, where it is cut."""
-        chunks = self.tensors["features"].shape[1]
-        return self.hypernet.layout.numel - (chunks - 1) * len(self.tensors["weight"])
-
-    def distance(self, which: Tensor | None = None) -> Tensor:
-        """Squared distance from what would be written now, summed over the remembered tasks, or those in ``which``."""
-        numbers, old = self.numbers, self.tensors
-        if which is not None:
-            numbers, old = numbers[which], old | {"features": old["features"][which]}
-        features, head = self.hypernet.features(self.hypernet.task_embeddings.detach()[numbers]), self.hypernet.head
-        distance: Tensor = _GramDistance.apply(
-            features, head.weight, head.bias, old["features"], old["weight"], old.get("bias"), old["squares"], self.rest
-        )
-        return distance
-
-
-class _GramDistance(torch.autograd.Function):
-    r"""The squared distance of A W from A* W*, with a backward pass that is written out.
-
-    With d = W - W* (a row for each output), X = [A, dA] and V = [d, W*], the difference is E = X V^T, which is never
-    formed. With the Gram matrix M = V^T V, whose corner W*^T W* is remembered, value and gradients are
-
-        <X M, X>,    by W: 2 E^T A = 2 V X^T A,    by A: 2 E (d + W*) = 2 X M summed over its two halves
-
-    Autograd would come to the same with several more passes over memory of the size of W, which are what this costs;
-    with d and W* side by side there is one in each direction.
-
-    Shapes: features ``[T, n_chunks, d1]``, weight ``[d2, d1]``, bias ``[d2]`` or None; the same of what is remembered,
-    and its W*^T W* ``[2, d1, d1]`` over the first ``rest`` rows of the head, which all chunks use, and over the others.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        old_features: Tensor,
-        old_weight: Tensor,
-        old_bias: Tensor | None,
-        squares: Tensor,
-        rest: int,
-    ) -> Tensor:
-        change, width = features - old_features, features.shape[2]
-        if bias is not None:
-            features = torch.nn.functional.pad(features, (0, 1), value=1.0)  # the constant 1, whose change is 0
-        columns = features.shape[2]
-        v = _empty_as(weight, columns + width)  # written in place: cat would copy d again
-        torch.sub(weight, old_weight, out=v[:, :width])
-        if bias is not None and old_bias is not None:
-            torch.sub(bias, old_bias, out=v[:, width])
-        v[:, columns:] = old_weight
-        parts = [part for part in v.split([rest, len(v) - rest]) if len(part)]
-        m = v.new_empty(len(parts), v.shape[1], v.shape[1])
-        for part, products in zip(parts, m, strict=True):
-            torch.mm(part[:, :columns].T, part, out=products[:columns])
-        m[:, columns:, :columns] = m[:, :columns, columns:].mT
-        m[:, columns:, columns:] = squares[: len(parts)]
-        x = torch.cat([features, change], dim=2).repeat(len(parts), 1, 1, 1)
-        x[1:, :, -1] = 0  # the last chunk of a task has no second part
-        x = x.flatten(1, 2)
-        xm = x @ m
-        by_features = (xm[..., :width] + xm[..., columns:]).sum(0).view_as(change)
-        ctx.save_for_backward(v, by_features, x.mT @ x[..., :columns])
-        ctx.rest, ctx.has_bias = rest, bias is not None
-        return (xm * x).sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        v, by_features, xa = ctx.saved_tensors
-        g = 2 * gradient
-        by_d, sizes = _empty_as(v, xa.shape[2]), [ctx.rest, len(v) - ctx.rest]
-        for part, by_part, products in zip(v.split(sizes), by_d.split(sizes), g * xa, strict=False):
-            torch.mm(part, products, out=by_part)
-        by_weight, by_bias = (by_d[:, :-1], by_d[:, -1]) if ctx.has_bias else (by_d, None)
-        return g * by_features, by_weight, by_bias, None, None, None, None, None
-
-
-def _empty_as(weight: Tensor, columns: int) -> Tensor:
-    """A new ``[len(weight), columns]``, whose rows or whose columns lie side by side in memory, as ``weight``'s do."""
-    if weight.stride(0) == 1:
-        return weight.new_empty(columns, len(weight)).T
-    return weight.new_empty(len(weight), columns)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from hyperlearn.methods import METHODS, Config, HNETConfig, Learner
 from hyperlearn.processor import flush_denormals, keep_freed_memory
 from hyperlearn.provenance import commit, environment
 from hyperlearn.recipes import configure
-from hyperlearn.regularizers import writes_by_one_head
+from hyperlearn.remembered import writes_by_one_head
 from hyperlearn.replicas import train_replicas
 from hyperlearn.spec import RunSpec, pick_device
 from hyperlearn.sweeps import Cluster, Training

@@ -291,4 +291,4 @@ def test_the_recipes_take_the_gram_form() -> None:
         if isinstance(config, hl.methods.HypernetConfig) and "grow" not in method:
             penalty: Any = config.regularizer(config.hypernet(hl.nets.MLP(64, [100, 100], 2), 5))
             assert penalty is not None
-            assert type(penalty.memory).__name__ == ("_Features" if "iwr" in method else "_Gram"), method
+            assert type(penalty.memory).__name__ == ("Features" if "iwr" in method else "Gram"), method

@@ -26,7 +26,7 @@ READS = {
     "fisher._check_labels": "labels fit the logits",
     "fisher._is_plain": "the fast form gives what the slow one gives",
     "regularizers.ImportanceWeightedRegularizer._checked": "importances are >= 0, and not all are 0",
-    "regularizers.writes_by_one_head": "the Gram form still holds, for a task that is to be remembered",
+    "remembered.writes_by_one_head": "the Gram form still holds, for a task that is to be remembered",
 }
 """Where the host reads numbers from the device and what for: when tasks end, and never in a step."""
 

@@ -1,7 +1,8 @@
 """What all hypernetworks have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Protocol, TypedDict, Unpack
@@ -69,6 +70,8 @@ class Hypernetwork(nn.Module, ABC):
             raise InputError(f"no base {base!r}; there are 'target' and None")
         self.layout = ParamLayout.of(target, generate)
         self.tasks = tasks
+        self.shared: int | None = None
+        self._of_shared: Tensor | None = None
         self.names = [name for name, _ in target.named_parameters()]
         self.frozen_names = list(others(target, self.layout))
         for number, kept in enumerate(others(target, self.layout).values()):
@@ -127,10 +130,29 @@ class Hypernetwork(nn.Module, ABC):
 
         Raises `InputError` for an unknown task, and for several at once (see `params`).
         """
+        if self._of_shared is not None and isinstance(task, int) and task == self.shared:
+            return self.complete(self.on_base(self._of_shared))
         flat = self.flat(task)
         if len(flat) != 1:
             raise InputError(f"one task is asked for, got {len(flat)}; params(tasks) has those of several")
         return self.complete(flat.squeeze(0))
+
+    @contextmanager
+    def sharing(self, task: int) -> Iterator[None]:
+        """Within, what is written for ``task`` may be written by others along with what they need, see `share`.
+
+        Not under `torch.autocast`, which penalties do without.
+        """
+        if not torch.is_autocast_enabled(next(self.parameters()).device.type):
+            self.shared = task
+        try:
+            yield
+        finally:
+            self.shared = self._of_shared = None
+
+    def share(self, written: Tensor) -> None:
+        """Take ``written [N]``, a base not in it, for what `forward` would write for the task ``shared``."""
+        self._of_shared = written
 
     def params(self, tasks: Tasks) -> Params:
         """Parameters of several tasks, stacked: ``[T, *shape]`` each. Raises `InputError` for an unknown task."""
@@ -268,13 +290,18 @@ class SharedHead(Protocol):
     """What the Gram form needs of an `EmbeddingHypernet`: it ends in one linear layer for all chunks of all tasks.
 
     Chunk j of task t is ``features(e_t)[j] @ head.weight.T + head.bias``. Whether a hypernetwork is one is asked by
-    `hyperlearn.regularizers.writes_by_one_head`, which compares numbers. ``isinstance`` cannot tell: from Python 3.12
+    `hyperlearn.remembered.writes_by_one_head`, which compares numbers. ``isinstance`` cannot tell: from Python 3.12
     on it looks past the attributes that a module finds by ``__getattr__``, its layers and parameters.
     """
 
     layout: ParamLayout
     task_embeddings: nn.Parameter  # [tasks, task_dim]
     head: nn.Linear  # d1 -> chunk_size
+    shared: int | None
+
+    def share(self, written: Tensor) -> None:
+        """As `Hypernetwork.share`."""
+        ...
 
     def features(self, embeddings: Tensor) -> Tensor:
         """Inputs of the head for the task embeddings ``[T, task_dim]``: ``[T, n_chunks, d1]``."""

@@ -294,8 +294,13 @@ class GeneratingLearner(Learner):
 
     def loss(self, batch: Batch) -> Tensor:
         """Task loss and penalty, both at the present weights."""
-        loss = self.task_loss(batch)
-        return loss if self.regularizer is None else loss + self.regularizer()
+        if self.regularizer is None:
+            return self.task_loss(batch)
+        if self.regularizer.draws:  # after what the task's loss draws, as all records have it
+            return self.task_loss(batch) + self.regularizer()
+        with self.hypernet.sharing(self.learned):
+            penalty = self.regularizer()
+            return self.task_loss(batch) + penalty
 
     def backward(self, batch: Batch, optimizer: Optimizer) -> Tensor:
         if self.hypernet.grows and self.hypernet.tasks > self.learned + 1:
