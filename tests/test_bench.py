@@ -249,3 +249,18 @@ def test_the_reference_needs_a_path(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with pytest.raises(SystemExit):
         bench.main()
     assert "needs --reference PATH" in capsys.readouterr().err
+
+
+def test_a_hundred_tasks_of_which_mnist_tests_some_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    hundred = load(SPEED / "hundred.py")
+    digits = hundred.digits()
+    assert len(digits) == 100
+    # A stand-in for MNIST, with more test images than are kept.
+    monkeypatch.setattr(hl.benchmarks, "permuted_mnist", lambda tasks: hl.benchmarks.permuted_digits(tasks))
+    monkeypatch.setattr(hundred, "TESTED", 7)
+    mnist = hundred.mnist()
+    assert len(mnist) == 100
+    for task, whole in zip(mnist.tasks, digits.tasks, strict=True):
+        torch.testing.assert_close(task.test.images, whole.test.images[:7])
+        assert len(task.train) == len(whole.train)
+    assert mnist.changes == ("the first 7 test images of each task",)
