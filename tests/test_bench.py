@@ -263,4 +263,4 @@ def test_a_hundred_tasks_of_which_mnist_tests_some_images(monkeypatch: pytest.Mo
     for task, whole in zip(mnist.tasks, digits.tasks, strict=True):
         torch.testing.assert_close(task.test.images, whole.test.images[:7])
         assert len(task.train) == len(whole.train)
-    assert mnist.changes == ("the first 7 test images of each task",)
+    assert mnist.changes == ("100 tasks", "the first 7 test images of each task")
