@@ -384,6 +384,8 @@ def specify(
     from .spec import RunSpec, check_benchmark
 
     check_benchmark(benchmark)
+    if "scenario" in options:
+        raise InputError(f"one training may serve several scenarios: scenarios=[{options['scenario']!r}]")
     of_run = {name: options.pop(name) for name in OF_RUN if name in options}
     named = {name for name in PARTS if name in options and not (name == "target" and isinstance(options[name], str))}
     parts = Parts(**{name: options.pop(name) for name in PARTS if name in named})

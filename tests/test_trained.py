@@ -356,3 +356,9 @@ def test_a_further_task_begins_at_the_schedules_start(monkeypatch: pytest.Monkey
     monkeypatch.setattr(hl.trained, "fit_task", watched)
     made.learn(DIGITS.tasks[2])
     assert rates == [pytest.approx(0.001)]
+
+
+def test_the_singular_of_scenarios_is_explained() -> None:
+    """`hl.run` takes one scenario and `hl.fit` several; mixing them up was an error about `configure`."""
+    with pytest.raises(hl.InputError, match=r"one training may serve several scenarios: scenarios=\['cl1'\]"):
+        hl.fit("hnet", DIGITS, scenario="cl1")
