@@ -82,7 +82,7 @@ _build/floors.txt: requirements.txt
 site: environment
 	@echo "== site"
 	@rm -rf $(SITE) _build/.doctrees
-	$(BIN)/jupyter-book build --quiet -W -n --keep-going .
+	$(BIN)/python book/build.py --quiet -W -n --keep-going .
 
 pages: site $(AXE)
 	@echo "== built pages in a browser"

@@ -177,8 +177,20 @@ def count_nothing_else(app: Any, config: Any) -> None:
     config.numfig = False
 
 
+SILENT = ("sphinx-mathjax-offline", "sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
+"""Extensions that do not say whether pages may be read in parallel; they keep nothing of one page for another."""
+
+
+def read_in_parallel(app: Any, config: Any) -> None:
+    """Let pages be read by several processes."""
+    for name in SILENT:
+        if extension := app.extensions.get(name):
+            extension.parallel_read_safe = True
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("config-inited", count_nothing_else, priority=900)
+    app.connect("config-inited", read_in_parallel)
     app.connect("source-read", write)
     app.connect("build-finished", preview)
     app.connect("doctree-read", join_folded)
