@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -288,7 +289,8 @@ def test_a_sequence_plays_to_its_end(browser: Browser, chapter: str) -> None:
     visit = Visit(browser, BOOK / f"{chapter}.html")
     figures = visit.page.locator("[data-hyperlearn-slider]:has(button)")
     assert figures.count() >= 1
-    visit.page.clock.install()
+    visit.page.clock.install(time=datetime(2026, 1, 1))
+    visit.page.clock.pause_at(datetime(2026, 1, 2))  # from here on it stands still but for `run_for`
     for figure in figures.all():
         slider, button = figure.locator("input"), figure.locator("button")
         slider.press("End")
