@@ -1,8 +1,10 @@
 """A hundred tasks, for `hyperlearn run`: ten digits under as many permutations of their pixels.
 
-PYTHONPATH=speed hyperlearn run hundred:digits hnet --evaluate 25 --results results/hundred
-PYTHONPATH=speed hyperlearn run hundred:mnist hnet --target mlp-400-400 --chunk-size none --iterations 1000 \
-    --evaluate 25 --results results/hundred
+    PYTHONPATH=speed hyperlearn run hundred:digits hnet --evaluate 25 --results results/hundred
+    PYTHONPATH=speed hyperlearn run hundred:mnist hnet --target mlp-400-400 --chunk-size none --iterations 1000 \\
+        --evaluate 25 --results results/hundred
+
+Nothing is searched for so many tasks.
 """
 
 from dataclasses import replace

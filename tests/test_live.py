@@ -1,7 +1,5 @@
 """The figures that compute: their JavaScript, run in node, has the numbers of PyTorch."""
 
-import base64
-import gzip
 import json
 import os
 import re
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pytest
 import torch
 from loading import load
@@ -22,6 +19,7 @@ from torch.func import functional_call
 import hyperlearn as hl
 from hyperlearn.data import Batch
 from hyperlearn.live import numbers
+from hyperlearn.live.numbers import unpack
 
 ROOT = Path(__file__).parents[1]
 FIGURES = [
@@ -50,25 +48,6 @@ def node(script: str, *files: str, given: Any = None) -> Any:
     done = subprocess.run([program, "-e", run], input=json.dumps([code, given]), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def unpack(text: str) -> dict[str, Tensor]:
-    """What `hyperlearn.live.numbers.pack` packed: the reading end, written anew."""
-    data = gzip.decompress(base64.b64decode(text))
-    length = int.from_bytes(data[:4], "little")
-    header, at, found = json.loads(data[4 : 4 + length]), 4 + length, {}
-    for name, kind, shape in header:
-        count = int(np.prod(shape))
-        columns = count // shape[0] if kind == "rounded" else 0
-        steps = np.frombuffer(data, "<f4", columns, at)
-        at += 4 * columns
-        values = np.frombuffer(data, {"uint8": "u1", "float32": "<f4", "rounded": "i1"}[kind], count, at)
-        at += values.nbytes
-        if kind == "rounded":
-            values = values.astype("f4").reshape(-1, columns) * steps
-        found[name] = torch.from_numpy(values.copy()).view(shape)
-    assert at == len(data)
-    return found
 
 
 def figure_of(chapter: str, kind: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_live import figure_of, node, started_with, unpack
+from test_live import figure_of, node, started_with
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import hyperlearn as hl
+from hyperlearn.live.numbers import unpack
 
 SHARED = ("common.js", "chart.js")
 

@@ -1,7 +1,6 @@
 """The network that chapter 11 reads is one that the library wrote, to 8 bits a value."""
 
 import json
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,10 @@ import torch
 from loading import load
 
 import hyperlearn as hl
+from hyperlearn.live.numbers import unpack
 
 ROOT = Path(__file__).parents[1]
 script = load(ROOT / "book" / "stored_network.py")
-
-
-def value(kept: dict[str, Any]) -> torch.Tensor:
-    counts = torch.frombuffer(bytearray(b64decode(kept["counts"])), dtype=torch.int8)
-    return (counts.float().view(kept["shape"][0], -1) * torch.tensor(kept["steps"])).view(kept["shape"])
 
 
 def test_a_trained_network_is_kept_to_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,24 +33,24 @@ def test_a_trained_network_is_kept_to_8_bits(tmp_path: Path, monkeypatch: pytest
     trained.save(tmp_path / "trained.pt")
     monkeypatch.setattr("sys.argv", ["", str(tmp_path / "trained.pt"), str(tmp_path / "deep" / "kept.json")])
     script.main()
-    kept = json.loads((tmp_path / "deep" / "kept.json").read_text())
+    kept = unpack(json.loads((tmp_path / "deep" / "kept.json").read_text())["tensors"])
     learner: Any = trained.learner
     for name, exact in learner.hypernet(0).items():
         columns = exact.detach().reshape(len(exact), -1)
-        error = (value(kept["parameters"][name]).reshape(len(exact), -1) - columns).abs()
+        error = (kept[name].reshape(len(exact), -1) - columns).abs()
         assert bool((error <= columns.abs().amax(0) / 254 * 1.001 + 1e-9).all()), name
-    for task, statistics in enumerate(kept["statistics"]):
+    for task in range(script.TASKS):
         for name, exact in learner.target_buffers(task).items():
-            torch.testing.assert_close(torch.tensor(statistics[name]), exact.flatten().float(), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(kept[f"{task}.{name}"], exact.float(), rtol=1e-5, atol=1e-6)
 
 
 def test_the_one_that_is_kept_fits_the_target_of_the_recipe() -> None:
-    kept = json.loads((ROOT / "results" / "networks" / "cifar-10-100" / "lstm-net-grow.json").read_text())
+    place = ROOT / "results" / "networks" / "cifar-10-100" / "lstm-net-grow.json"
+    kept = unpack(json.loads(place.read_text())["tensors"])
     target = hl.nets.parse("resnet-32")((3, 32, 32), 10)
-    assert {n: list(p.shape) for n, p in target.named_parameters()} == {
-        n: stored["shape"] for n, stored in kept["parameters"].items()
-    }
-    for name, stored in kept["parameters"].items():
-        assert bool(value(stored).isfinite().all()), name
-    for statistics in kept["statistics"]:
-        assert {n: b.numel() for n, b in target.named_buffers()} == {n: len(v) for n, v in statistics.items()}
+    shapes = {name: p.shape for name, p in target.named_parameters()}
+    for task in range(script.TASKS):
+        shapes |= {f"{task}.{name}": buffer.shape for name, buffer in target.named_buffers()}
+    assert {name: values.shape for name, values in kept.items()} == shapes
+    for name, values in kept.items():
+        assert bool(values.isfinite().all()), name

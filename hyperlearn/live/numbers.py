@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,7 +56,7 @@ def round_(module: nn.Module) -> None:
 
 
 def pack(exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> str:
-    """Named tensors as text, which ``unpack`` in ``common.js`` reads.
+    """Named tensors as text, which `unpack` reads, and ``unpack`` in ``common.js``.
 
     The text is base64 of gzip of: the header's length (uint32, little-endian), the header (JSON, a list of name, kind,
     shape), and the values of each tensor in turn. A rounded one has its steps (float32) before its int8 values.
@@ -75,3 +76,27 @@ def pack(exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> str:
         body += size.numpy().tobytes() + counts.contiguous().numpy().tobytes()
     first = json.dumps(header).encode()
     return base64.b64encode(gzip.compress(struct.pack("<I", len(first)) + first + body, mtime=0)).decode()
+
+
+def unpack(text: str) -> dict[str, Tensor]:
+    """What `pack` made a text of: rounded tensors as the floats that their steps stand for.
+
+    Example:
+        >>> unpack(pack({}, {"weight": torch.tensor([[127.0], [-63.0]])}))["weight"].tolist()
+        [[127.0], [-63.0]]
+    """
+    data = gzip.decompress(base64.b64decode(text))
+    (length,) = struct.unpack_from("<I", data)
+    at, found = 4 + length, {}
+    for name, kind, shape in json.loads(data[4:at]):
+        count = int(np.prod(shape))
+        columns = count // shape[0] if kind == "rounded" else 0
+        size = np.frombuffer(data, "<f4", columns, at)
+        at += size.nbytes
+        values = np.frombuffer(data, {"uint8": "u1", "float32": "<f4", "rounded": "i1"}[kind], count, at)
+        at += values.nbytes
+        if kind == "rounded":
+            values = values.astype("f4").reshape(-1, columns) * size
+        found[name] = torch.from_numpy(values.copy()).view(shape)
+    assert at == len(data)
+    return found
